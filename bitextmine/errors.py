@@ -1,0 +1,37 @@
+"""Everything that can go wrong for a reason outside this program, told in two lines."""
+
+
+class BitextmineError(Exception):
+    """A failure that we can explain: what is wrong, and what to do about it.
+
+    Parameters
+    ----------
+    problem : str
+        One line: the cause, with the file, line or value concerned.
+    hint : str
+        One line: what the user can do next.
+    """
+
+    def __init__(self, problem: str, *, hint: str) -> None:
+        super().__init__(problem)
+        self.hint = hint
+
+
+class UsageError(BitextmineError):
+    """The request contradicts itself or asks for what does not exist; nothing was read or written."""
+
+
+class InputError(BitextmineError):
+    """An input cannot be read as what it claims to be."""
+
+
+class OutputError(BitextmineError):
+    """A result cannot be written where it should go."""
+
+
+class WorkdirError(BitextmineError):
+    """A work directory belongs to another run, another version or another process."""
+
+
+class EncoderError(BitextmineError):
+    """An encoder is unknown, not installed, or gave vectors nobody can use."""
