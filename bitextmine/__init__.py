@@ -1,5 +1,33 @@
-"""Find every translation pair in two piles of sentences."""
+"""Find every translation pair in two piles of sentences.
 
-from bitextmine.version import VERSION as __version__
+>>> from bitextmine import MineConfig, mine
+>>> mined = mine(MineConfig(src=("de.txt.zst",), tgt=("en.txt.zst",)))  # doctest: +SKIP
+>>> mined.pairs[0].score, mined.pairs[0].src, mined.pairs[0].tgt  # doctest: +SKIP
+"""
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING, Any
+
+from bitextmine.config import MineConfig
+from bitextmine.errors import BitextmineError
+from bitextmine.version import __version__
+
+if TYPE_CHECKING:
+    from bitextmine.output.records import Origin, Pair
+    from bitextmine.pipeline import Mined, mine
+
+__all__ = ["BitextmineError", "MineConfig", "Mined", "Origin", "Pair", "__version__", "mine"]
+
+_LATE = {  # imported when first used, so that the command line starts at once
+    "mine": "bitextmine.pipeline",
+    "Mined": "bitextmine.pipeline",
+    "Pair": "bitextmine.output.records",
+    "Origin": "bitextmine.output.records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATE[name]), name)

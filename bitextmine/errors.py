@@ -18,7 +18,7 @@ class BitextmineError(Exception):
 
 
 class UsageError(BitextmineError):
-    """The request contradicts itself or asks for what does not exist; nothing was read or written."""
+    """The request contradicts itself or asks for what does not exist; nothing was written."""
 
 
 class InputError(BitextmineError):

@@ -1,0 +1,182 @@
+"""Bytes of a file, whatever it is compressed with, and the lines in them."""
+
+import bz2
+import lzma
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import zstandard
+
+from bitextmine.config import STDIN
+from bitextmine.errors import InputError
+
+CHUNK_BYTES = 1 << 20
+MAX_LINE_BYTES = 16 << 20  # a longer line is rejected without ever being held in memory
+
+_BOM = b"\xef\xbb\xbf"
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
+_SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".xz": "xz", ".bz2": "bzip2"}
+
+
+class _Decompressor(Protocol):
+    eof: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+_DECOMPRESSORS: dict[str, Callable[[], Any]] = {
+    "gzip": lambda: zlib.decompressobj(wbits=31),
+    "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
+    "xz": lzma.LZMADecompressor,
+    "bzip2": bz2.BZ2Decompressor,
+}
+
+
+@contextmanager
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """Open an input file, or stdin for "-", as bytes.
+
+    Raises
+    ------
+    InputError
+        It is missing, a directory, or not readable.
+    """
+    if path == STDIN:
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(path).open("rb"))
+        except OSError as error:
+            raise InputError(
+                f"cannot read {path}: {(error.strerror or str(error)).lower()}",
+                hint="check the path, its spelling and its permissions",
+            ) from error
+        yield file
+
+
+def raw_lines(
+    file: BinaryIO, path: str, on_bytes: Callable[[bytes], object] = len
+) -> Iterator[bytes | None]:
+    """Yield the lines of a text file without their ends, decompressed.
+
+    The compression is told by the first bytes, not by the name. None stands for
+    a line that is longer than ``MAX_LINE_BYTES``.
+
+    Parameters
+    ----------
+    file : binary file
+        Compressed or not.
+    path : str
+        Its name, for messages.
+    on_bytes : callable
+        Sees every raw chunk as it is read, for progress and checksums.
+
+    Raises
+    ------
+    InputError
+        The data is truncated, corrupt, not what its name says, or UTF-16.
+    """
+    chunks = _chunks(file, path, on_bytes)
+    return _split_lines(_without_bom(path, _decompressed(path, chunks)))
+
+
+def _chunks(file: BinaryIO, path: str, on_bytes: Callable[[bytes], object]) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = file.read(CHUNK_BYTES)
+        except OSError as error:
+            raise InputError(
+                f"cannot read {path}: {(error.strerror or str(error)).lower()}",
+                hint="check the disk, then run the same command again",
+            ) from error
+        if not chunk:
+            return
+        on_bytes(chunk)
+        yield chunk
+
+
+def _decompressed(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Undo the compression that the first bytes tell; several frames or members are one text."""
+    head = next(chunks, b"")
+    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    claimed = _SUFFIXES.get(Path(path).suffix.lower())
+    if kind is None:
+        if claimed and head:
+            raise InputError(
+                f"{path}: byte 0: the name says {claimed}, but the content ({head[:4].hex(' ')} …)"
+                " is not compressed in any known way",
+                hint="the file is damaged, or is plain text and should be renamed",
+            )
+        yield head
+        yield from chunks
+        return
+    yield from _frames(path, kind, head, chunks)
+
+
+def _frames(path: str, kind: str, chunk: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    offset = 0  # compressed bytes before this chunk
+    frame: _Decompressor | None = None
+    while chunk:
+        rest = chunk
+        while rest:
+            if frame is None:
+                rest = rest.lstrip(b"\0") if kind in ("gzip", "xz") else rest  # legal padding
+                if not rest:
+                    break
+                frame = _DECOMPRESSORS[kind]()
+            try:
+                yield frame.decompress(rest)
+            except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError) as error:
+                near = offset + len(chunk) - len(rest)
+                raise InputError(
+                    f"{path}: corrupt {kind} data after byte {near:,}: {error}",
+                    hint="the file is damaged; fetch or make it again",
+                ) from error
+            rest = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+        offset += len(chunk)
+        chunk = next(chunks, b"")
+    if frame is not None:
+        raise InputError(
+            f"{path}: truncated: the {kind} data ends at byte {offset:,} in the middle of a frame",
+            hint="the file is incomplete; fetch or make it again",
+        )
+
+
+def _without_bom(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= len(_BOM):
+            break
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(
+            f"{path}: byte 0: the text is UTF-16, not UTF-8",
+            hint="convert it first, for example with iconv -f UTF-16 -t UTF-8",
+        )
+    yield head.removeprefix(_BOM)
+    yield from chunks
+
+
+def _split_lines(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
+    """Yield the lines without their ends; None stands for one too long to be held."""
+    carry, oversized = b"", False
+    for chunk in chunks:
+        *lines, carry = (carry + chunk).split(b"\n")
+        if lines and oversized:
+            lines[0], oversized = b"", False
+            yield None
+            del lines[0]
+        yield from lines
+        if len(carry) > MAX_LINE_BYTES:
+            carry, oversized = b"", True
+    if oversized:
+        yield None
+    elif carry:
+        yield carry

@@ -1,0 +1,185 @@
+"""Every choice a user can make, with its default, checked as soon as it is made.
+
+Each stage has its own frozen dataclass; ``MineConfig`` is all of them together. A
+field marked as scenery (threads, say) changes how a stage runs and never its
+result, so it takes no part in the fingerprint of a work directory.
+"""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from bitextmine.errors import UsageError
+
+InputFormat = Literal["text", "ids", "tsv", "jsonl", "parquet"]
+InvalidText = Literal["reject", "replace", "fail"]
+Margin = Literal["ratio", "distance", "absolute"]
+Retrieval = Literal["max", "intersect", "fwd", "bwd", "union"]
+OutputFormat = Literal["laser", "tsv", "moses", "tmx", "jsonl"]
+
+SCENERY = {"scenery": True}  # metadata of fields that cannot change a result
+STDIN = "-"
+COLUMNS = (
+    "score", "src", "tgt", "cosine", "src_id", "tgt_id",
+    "src_file", "src_line", "tgt_file", "tgt_line",
+)  # fmt: skip
+
+
+def settings_of(config: object, stage: type) -> dict[str, Any]:
+    """Return the fields of ``config`` that can change the result of a stage, by name."""
+    return {
+        item.name: getattr(config, item.name)
+        for item in fields(stage)
+        if not item.metadata.get("scenery")
+    }
+
+
+def _one_of(flag: str, value: str, choices: Any) -> None:
+    known = get_args(choices)
+    if value not in known:
+        raise UsageError(f"{flag} is {value!r}", hint=f"choose one of {', '.join(known)}")
+
+
+def _at_least(flag: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UsageError(f"{flag} is {value}", hint=f"{flag} must be {least} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardConfig:
+    """What to read, and which lines count as sentences."""
+
+    src: tuple[str, ...]  # paths, or "-" for stdin
+    tgt: tuple[str, ...]
+    input_format: InputFormat = "text"
+    src_field: str = ""  # column number (tsv, from 1) or key (jsonl, parquet); "" = 1 or "text"
+    tgt_field: str = ""
+    id_field: str = ""  # where the user's own sentence ids are; "" = nowhere
+    min_chars: int = 1
+    max_chars: int = 2000  # longer lines are documents, not sentences
+    on_invalid: InvalidText = "reject"  # what to do with a line that is not valid UTF-8
+    shard_size: int = 250_000  # sentences a shard, about
+
+    def check_sharding(self) -> None:
+        """Refuse what contradicts itself."""
+        _one_of("--input-format", self.input_format, InputFormat)
+        _one_of("--on-invalid", self.on_invalid, InvalidText)
+        _at_least("--min-chars", self.min_chars, 1)
+        _at_least("--max-chars", self.max_chars, self.min_chars)
+        _at_least("--shard-size", self.shard_size, 1)
+        for flag, paths in (("--src", self.src), ("--tgt", self.tgt)):
+            if not paths:
+                raise UsageError(f"{flag} names no file", hint=f"give {flag} FILE, or - for stdin")
+        if (*self.src, *self.tgt).count(STDIN) > 1:
+            raise UsageError("stdin (-) is asked for twice", hint="it can be one input only")
+        self._check_fields()
+
+    def _check_fields(self) -> None:
+        given = {"--src-field": self.src_field, "--tgt-field": self.tgt_field}
+        given["--id-field"] = self.id_field
+        if self.input_format in ("text", "ids"):
+            for flag, value in given.items():
+                if value:
+                    raise UsageError(
+                        f"{flag} is given for --input-format {self.input_format}",
+                        hint="fields belong to --input-format tsv, jsonl or parquet",
+                    )
+        if self.input_format == "tsv":
+            for flag, value in given.items():
+                if value and (not value.isdecimal() or int(value) < 1):
+                    raise UsageError(
+                        f"{flag} is {value!r}", hint="columns of a TSV are numbered from 1"
+                    )
+        if self.input_format == "parquet" and STDIN in (*self.src, *self.tgt):
+            raise UsageError("Parquet cannot be read from stdin", hint="give the file's path")
+
+    def paths(self, side: str) -> tuple[str, ...]:
+        """Return the input files of a side, in order."""
+        return self.src if side == "src" else self.tgt
+
+    def text_field(self, side: str) -> str:
+        """Return the column or key that holds the sentences of a side."""
+        default = "1" if self.input_format == "tsv" else "text"
+        return (self.src_field if side == "src" else self.tgt_field) or default
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeConfig:
+    """Which encoder turns sentences into vectors."""
+
+    model: str = "auto"
+    src_lang: str = ""  # "" = find out
+    tgt_lang: str = ""
+    seed: int = 1  # of the sample whose language is identified
+    threads: int = field(default=0, metadata=SCENERY)  # 0 = all cores
+
+    def check_encoding(self) -> None:
+        """Refuse what contradicts itself."""
+        _at_least("--threads", self.threads, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """How many neighbours to find."""
+
+    k: int = 4  # neighbours a direction, as in LASER
+    threads: int = field(default=0, metadata=SCENERY)  # 0 = all cores
+
+    def check_searching(self) -> None:
+        """Refuse what contradicts itself."""
+        _at_least("-k", self.k, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """Which of the neighbours become pairs."""
+
+    margin: Margin = "ratio"
+    retrieval: Retrieval = "max"
+    threshold: float | None = None  # None = the encoder's own
+    top: int | None = None  # at most this many pairs, the best ones
+
+    def check_selecting(self) -> None:
+        """Refuse what contradicts itself."""
+        _one_of("--margin", self.margin, Margin)
+        _one_of("--retrieval", self.retrieval, Retrieval)
+        _at_least("--top", self.top, 1)
+        if self.threshold is not None and self.threshold != self.threshold:
+            raise UsageError("--threshold is not a number", hint="give a number such as 1.06")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """Where pairs go, and how they are written."""
+
+    out: Path | None = None  # None = stdout, or the return value
+    format: OutputFormat = "laser"
+    columns: tuple[str, ...] = ()  # of tsv; () = score, src, tgt
+    rejects: Path | None = None
+
+    def check_output(self) -> None:
+        """Refuse what contradicts itself; what a format needs is checked by OutputOptions."""
+        if self.out is not None and self.out == self.rejects:
+            raise UsageError("--out and --rejects are the same file", hint="choose two names")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MineConfig(ShardConfig, EncodeConfig, SearchConfig, SelectConfig, OutputConfig):
+    """Every choice that can change the mined pairs, checked on creation.
+
+    Only ``src`` and ``tgt`` must be given. All fields are those of the stages.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range, or two of them contradict each other.
+    """
+
+    workdir: Path | None = None  # None = a private temporary one
+
+    def __post_init__(self) -> None:
+        self.check_sharding()
+        self.check_encoding()
+        self.check_searching()
+        self.check_selecting()
+        self.check_output()

@@ -1,0 +1,190 @@
+"""Shards of sentences -> float16 unit vectors on disk, chunk by chunk.
+
+A shard is encoded in chunks of fixed rows. Each chunk is synced to a ``.part``
+file before its progress is noted, so a killed run loses the chunk in hand and
+no more, and the finished file is the same bytes however often it was resumed.
+"""
+
+import fcntl
+import logging
+import os
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from bitextmine.accounts import count_shards
+from bitextmine.encoders.base import Encoder
+from bitextmine.encoders.registry import load_encoder
+from bitextmine.errors import EncoderError, WorkdirError
+from bitextmine.progress import bar
+from bitextmine.search.neighbours import Floats, Halfs
+from bitextmine.texts import TextFile, shard_texts
+from bitextmine.workdir import (
+    ShardFiles,
+    Side,
+    Workdir,
+    explained_write,
+    read_json,
+    sync_folder,
+    write_json,
+)
+
+LOG = logging.getLogger(__name__)
+
+CHUNK_ROWS = 16_384
+_HEADER_BYTES = 128  # of a version 1 .npy file
+
+
+@dataclass
+class _Progress:
+    """What is on disk of a shard being encoded."""
+
+    rows: int = 0
+    truncated: int = 0
+    unusable: int = 0
+
+
+def encode_shard(root: Path, side: Side, shard: int, model: str, threads: int) -> None:
+    """Encode the sentences of one shard, going on where an earlier run stopped.
+
+    Raises
+    ------
+    EncoderError
+        The encoder gives vectors of another length, or mostly unusable ones.
+    OutputError
+        The disk is full.
+    WorkdirError
+        Another process is encoding this shard.
+    """
+    files = Workdir(root).shard(side, shard)
+    if files.encoded.exists():
+        return
+    texts = shard_texts(files)
+    encoder = _loaded(model, threads)
+    part = files.embeddings.with_suffix(".part")
+    with explained_write(files.embeddings), part.open("a+b") as file:
+        _claim_part(file, files)
+        done = _encode_rows(file, files, texts, encoder, f"encode {side}")
+        os.fsync(file.fileno())
+        part.replace(files.embeddings)
+        sync_folder(files.folder)
+    write_json(files.encoded, asdict(done))
+    _progress_path(files).unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str, threads: int) -> Encoder:
+    """Load an encoder once a process, however many shards it encodes."""
+    return load_encoder(model, threads=threads)
+
+
+def _claim_part(file: BinaryIO, files: ShardFiles) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise WorkdirError(
+            f"{files.folder} is being encoded by another process",
+            hint="wait until it has finished",
+        ) from error
+
+
+def _encode_rows(
+    file: BinaryIO, files: ShardFiles, texts: TextFile, encoder: Encoder, label: str
+) -> _Progress:
+    dim = encoder.info.dim
+    done = _resumed(file, files, dim)
+    file.truncate(_HEADER_BYTES + done.rows * dim * 2 if done.rows else 0)
+    if done.rows == 0:
+        file.write(_npy_header(len(texts), dim))
+    with bar(label, total=len(texts), unit="sentences") as progress:
+        progress.update(done.rows)
+        for start in range(done.rows, len(texts), CHUNK_ROWS):
+            stop = min(start + CHUNK_ROWS, len(texts))
+            encoded = encoder.encode(texts.run(start, stop))
+            halfs, unusable = unit_halfs(encoded.embeddings, (stop - start, dim), encoder.info.name)
+            file.write(halfs.tobytes())
+            done.rows, done.truncated = stop, done.truncated + encoded.truncated
+            done.unusable += unusable
+            if stop < len(texts):
+                file.flush()
+                os.fsync(file.fileno())
+                write_json(_progress_path(files), asdict(done))
+            progress.update(stop - start)
+    file.flush()
+    return done
+
+
+def _npy_header(rows: int, dim: int) -> bytes:
+    """Return the .npy header of a (rows, dim) float16 array, before its rows are known."""
+    described = {"descr": "<f2", "fortran_order": False, "shape": (rows, dim)}
+    text = repr(described).encode()
+    room = _HEADER_BYTES - 10 - 1
+    return b"\x93NUMPY\x01\x00" + (room + 1).to_bytes(2, "little") + text.ljust(room) + b"\n"
+
+
+def _progress_path(files: ShardFiles) -> Path:
+    return files.folder / "encoding.json"
+
+
+def _resumed(file: BinaryIO, files: ShardFiles, dim: int) -> _Progress:
+    """Return how far an earlier run came, as far as its rows are really there."""
+    path = _progress_path(files)
+    if not path.exists():
+        return _Progress()
+    done = _Progress(**read_json(path))
+    enough = os.fstat(file.fileno()).st_size >= _HEADER_BYTES + done.rows * dim * 2
+    return done if enough else _Progress()
+
+
+def unit_halfs(embeddings: Floats, shape: tuple[int, int], name: str) -> tuple[Halfs, int]:
+    """Normalise vectors and round them to float16; what cannot be normalised becomes zero.
+
+    Parameters
+    ----------
+    embeddings : ndarray of float32, shape (n, d)
+        As the encoder gave them.
+    shape : tuple of int
+        What (n, d) must be.
+    name : str
+        The encoder's, for messages.
+
+    Returns
+    -------
+    halfs : ndarray of float16, shape (n, d)
+    unusable : int
+        Rows that were zero or not finite. A zero row is nobody's neighbour.
+
+    Raises
+    ------
+    EncoderError
+        The shape is wrong, or most vectors are unusable.
+    """
+    if embeddings.shape != shape:
+        raise EncoderError(
+            f"{name} gave vectors of shape {embeddings.shape} for {shape}",
+            hint="the encoder is broken or misdescribed; choose another --model",
+        )
+    norms = np.linalg.norm(embeddings.astype(np.float32), axis=1)
+    usable = np.isfinite(norms) & (norms > 0)
+    unusable = int(len(usable) - usable.sum())
+    if 2 * unusable > len(usable):
+        raise EncoderError(
+            f"{name} gave zero or non-finite vectors for {unusable:,} of {len(usable):,} sentences",
+            hint="the encoder is broken, or computes in a number format too small for it",
+        )
+    if unusable:
+        LOG.warning("%s gave %s zero or non-finite vectors; dropped", name, f"{unusable:,}")
+    units = np.where(usable[:, None], embeddings, 0) / np.where(usable, norms, 1)[:, None]
+    return units.astype(np.float16), unusable
+
+
+def encoded_counts(workdir: Workdir, side: Side) -> dict[str, int]:
+    """Add up the counts of encoding over the shards of a side."""
+    total = {"truncated": 0, "unusable": 0}
+    for shard in range(count_shards(workdir, side)):
+        counts = read_json(workdir.shard(side, shard).encoded)
+        total = {key: total[key] + counts[key] for key in total}
+    return total

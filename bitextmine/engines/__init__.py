@@ -1,0 +1,1 @@
+"""Where tasks run, never what they do."""

@@ -1,0 +1,207 @@
+"""Every flag of the command line, in groups that the commands share."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+
+from bitextmine import config as choices
+from bitextmine.config import MineConfig
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+FILE = click.Path(path_type=Path)
+
+
+def options(*groups: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Put groups of options on a command, in the order in which help shows them."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _choice(kind: Any) -> click.Choice[str]:
+    return click.Choice(list(get_args(kind)))
+
+
+def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+D = MineConfig  # its class attributes are the defaults
+
+INPUT = [
+    click.option(
+        "--src",
+        multiple=True,
+        required=True,
+        metavar="FILE…",
+        help="Source sentences, one a line: files, globs, or - for stdin. Plain or "
+        ".zst .gz .xz .bz2.",
+    ),
+    click.option(
+        "--tgt", multiple=True, required=True, metavar="FILE…", help="Target sentences, likewise."
+    ),
+    click.option(
+        "--input-format",
+        type=_choice(choices.InputFormat),
+        default=D.input_format,
+        show_default=True,
+        help="text: a sentence a line. ids: id<TAB>sentence, as in BUCC.",
+    ),
+    click.option(
+        "--src-field",
+        default=D.src_field,
+        metavar="NAME",
+        help="Column (tsv, from 1; default 1) or key (jsonl, parquet; default text) "
+        "of the source sentences.",
+    ),
+    click.option(
+        "--tgt-field",
+        default=D.tgt_field,
+        metavar="NAME",
+        help="The same for the target sentences.",
+    ),
+    click.option(
+        "--id-field",
+        default=D.id_field,
+        metavar="NAME",
+        help="Column or key of your own sentence ids.",
+    ),
+    click.option(
+        "--min-chars",
+        type=int,
+        default=D.min_chars,
+        show_default=True,
+        help="Reject shorter sentences.",
+    ),
+    click.option(
+        "--max-chars",
+        type=int,
+        default=D.max_chars,
+        show_default=True,
+        help="Reject longer sentences.",
+    ),
+    click.option(
+        "--on-invalid",
+        type=_choice(choices.InvalidText),
+        default=D.on_invalid,
+        show_default=True,
+        help="What to do with a line that is not valid UTF-8.",
+    ),
+    click.option(
+        "--shard-size",
+        type=int,
+        default=D.shard_size,
+        show_default=True,
+        metavar="N",
+        help="Sentences a shard, about. Never changes the pairs.",
+    ),
+]
+ENCODER = [
+    click.option(
+        "--model",
+        default=D.model,
+        show_default=True,
+        help="auto, or a name from `bitextmine models`.",
+    ),
+    click.option(
+        "--src-lang",
+        default=D.src_lang,
+        metavar="CODE",
+        help="Language of the source side (de, deu, zh-TW …); found out if not given.",
+    ),
+    click.option(
+        "--tgt-lang", default=D.tgt_lang, metavar="CODE", help="Language of the target side."
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        default=D.seed,
+        show_default=True,
+        help="Of the sample whose language is found out.",
+    ),
+]
+THREADS = [
+    click.option(
+        "--threads",
+        type=int,
+        default=D.threads,
+        metavar="N",
+        help="Processor cores to use; 0, the default, is all that this job may use.",
+    ),
+]
+SEARCH = [
+    click.option(
+        "-k", "k", type=int, default=D.k, show_default=True, help="Neighbours a sentence."
+    ),
+]
+SELECT = [
+    click.option(
+        "--margin",
+        type=_choice(choices.Margin),
+        default=D.margin,
+        show_default=True,
+        help="How a pair is scored against its neighbourhoods.",
+    ),
+    click.option(
+        "--retrieval",
+        type=_choice(choices.Retrieval),
+        default=D.retrieval,
+        show_default=True,
+        help="Which candidates become pairs; max is one-to-one.",
+    ),
+    click.option(
+        "--threshold",
+        type=float,
+        default=None,
+        metavar="T",
+        help="Drop pairs that score less. Default: the encoder's own, about 90 % precision.",
+    ),
+    click.option(
+        "--top", type=int, default=None, metavar="N", help="Keep the N best pairs at most."
+    ),
+]
+OUTPUT = [
+    click.option(
+        "-o",
+        "--out",
+        type=FILE,
+        default=None,
+        help="Write here instead of stdout; compressed if it ends in .zst .gz .xz .bz2.",
+    ),
+    click.option(
+        "--format",
+        type=_choice(choices.OutputFormat),
+        default=D.format,
+        show_default=True,
+        help="laser: score<TAB>src<TAB>tgt, no header.",
+    ),
+    click.option(
+        "--columns",
+        default="",
+        callback=_columns,
+        metavar="A,B,…",
+        help=f"Columns of --format tsv, from {','.join(choices.COLUMNS)}.",
+    ),
+    click.option(
+        "--rejects",
+        type=FILE,
+        default=None,
+        help="Write every rejected or duplicate line here, with the reason.",
+    ),
+]
+TALK = [
+    click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no summary."),
+    click.option("-v", "--verbose", is_flag=True, help="Tell what is being done and decided."),
+]
+
+
+def workdir_option(help_text: str, *, required: bool) -> list[Callable[[Command], Command]]:
+    return [click.option("--workdir", type=FILE, required=required, help=help_text)]

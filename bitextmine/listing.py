@@ -1,0 +1,30 @@
+"""What ``bitextmine models`` prints."""
+
+from bitextmine.encoders.base import EncoderInfo
+from bitextmine.encoders.registry import encoder_infos, readiness
+
+
+def model_listing() -> str:
+    """Describe every encoder in a few lines each."""
+    return "\n\n".join(_described(info) for info in encoder_infos())
+
+
+def _described(info: EncoderInfo) -> str:
+    threshold = "none" if info.threshold is None else f"{info.threshold:g}"
+    rows = [
+        ("dimension", str(info.dim)),
+        ("languages", f"{len(info.languages)}: {' '.join(sorted(info.languages))}"),
+        ("weights", f"{info.package}, {info.size_mib} MiB"),
+        ("licence", info.licence),
+        ("threshold", f"{threshold} ({info.threshold_source})"),
+        ("status", readiness(info.name)),
+    ]
+    lines = [f"{info.name}: {info.summary}"]
+    lines += [f"    {label:<10} {_wrapped(value)}" for label, value in rows]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int = 84) -> str:
+    from textwrap import wrap
+
+    return ("\n" + " " * 15).join(wrap(text, width) or [""])

@@ -1,0 +1,56 @@
+"""The file of rejects: every line that is not a sentence of its own, and why."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bitextmine.accounts import count_shards, reject_records
+from bitextmine.config import ShardConfig
+from bitextmine.output.destination import check_file, open_output
+from bitextmine.output.records import one_line
+from bitextmine.texts import shard_texts
+from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir
+
+HEADER = "reason\tside\tfile\tline\ttext\n"
+
+
+def check_rejects(path: Path) -> None:
+    """Fail now if the rejects cannot be written later."""
+    check_file(path)
+
+
+def write_rejects(workdir: Workdir, config: ShardConfig, path: Path) -> None:
+    """Write the rejected and the duplicate lines of both sides as a TSV with a header.
+
+    Columns: reason, side, file, line (from 1) and text, of which a rejected line
+    keeps 200 characters.
+    """
+    with open_output(path) as sink:
+        sink.write(HEADER.encode())
+        for side in SIDES:
+            for reason, file, line, text in _rejected(workdir, side):
+                row = f"{reason}\t{side}\t{one_line(file)}\t{line}\t{one_line(text)}\n"
+                sink.write(row.encode("utf-8", "backslashreplace"))
+            for file, line, text in _duplicates(workdir, side, config.paths(side)):
+                row = f"duplicate\t{side}\t{one_line(file)}\t{line}\t{one_line(text)}\n"
+                sink.write(row.encode("utf-8", "backslashreplace"))
+
+
+def _rejected(workdir: Workdir, side: Side) -> Iterator[tuple[str, str, int, str]]:
+    for record in reject_records(workdir, side):
+        yield record["reason"], record["file"], record["line"], record["text"]
+
+
+def _duplicates(
+    workdir: Workdir, side: Side, paths: tuple[str, ...]
+) -> Iterator[tuple[str, int, str]]:
+    for shard in range(count_shards(workdir, side)):
+        files = workdir.shard(side, shard)
+        texts = shard_texts(files)
+        ids = np.load(files.ids, allow_pickle=False)
+        repeats = np.load(files.duplicates, allow_pickle=False)
+        rows = np.searchsorted(ids, repeats[:, 1])
+        for sentence_id, row in zip(repeats[:, 0].tolist(), rows.tolist(), strict=True):
+            file, line = divmod(sentence_id, 1 << LINE_BITS)
+            yield paths[file], line + 1, texts[row]

@@ -1,0 +1,297 @@
+"""Input files -> shards of unique sentences, in bounded memory, by content hash.
+
+Every accepted line goes into one of 256 buckets by the hash of its text, so all
+copies of a sentence meet in one bucket whichever file they come from, and
+dropping duplicates there is exact without any global state. Two sentences count
+as copies when the 128-bit BLAKE2b digests of their normalised text agree.
+
+A sentence's id is where it was first read, ``file << 40 | line``: it is the same
+however many shards there are, and sorting by it is sorting by place. Its number
+is its rank by id among the unique sentences of its side.
+
+Tasks: ``split_file`` (one input file), ``plan_shards`` (a side), ``build_shard``
+(one shard), ``number_sentences`` (a side). Each does nothing when its result is
+there already.
+"""
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from bitextmine.accounts import count_shards, told_rejects
+from bitextmine.buckets import Bucketed, BucketWriter, read_buckets
+from bitextmine.compression import CHUNK_BYTES, open_input
+from bitextmine.config import STDIN, ShardConfig
+from bitextmine.corpus import Line, read_lines
+from bitextmine.errors import InputError, WorkdirError
+from bitextmine.progress import bar
+from bitextmine.search.neighbours import Ids
+from bitextmine.workdir import LINE_BITS, Side, Workdir, atomic_write, read_json, write_json
+
+LOG = logging.getLogger(__name__)
+
+BUCKETS = 256
+NAMED_LINES = 5  # line numbers named in a warning; all are in the rejects file
+
+
+def split_file(root: Path, side: Side, file: int, config: ShardConfig) -> None:
+    """Read one input file, normalise its lines, and drop each into its hash bucket.
+
+    Writes the buckets, the rejected lines with their reasons, and the counts.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read to its end, or has changed since it was first read.
+    """
+    workdir = Workdir(root)
+    path = config.paths(side)[file]
+    done = workdir.lines_done(side, file)
+    if done.exists():
+        _refuse_changed_input(path, read_json(done))
+        return
+    lines = _LineSplitter(path, side, file, config)
+    with (
+        atomic_write(workdir.lines(side, file)) as buckets,
+        atomic_write(workdir.rejects(side, file)) as rejects,
+        zstandard.ZstdCompressor().stream_writer(rejects, closefd=False) as reject_stream,
+    ):
+        index = lines.split(BucketWriter(buckets, BUCKETS), reject_stream)
+    write_json(
+        done, {**lines.counts(), **_identity(path, lines.checksum.hexdigest()), "index": index}
+    )
+    lines.warn()
+
+
+class _LineSplitter:
+    """Sends the lines of one file to buckets or to the rejects, and counts them."""
+
+    def __init__(self, path: str, side: Side, file: int, config: ShardConfig) -> None:
+        self.path, self.side, self.file, self.config = path, side, file, config
+        self.checksum = hashlib.blake2b(digest_size=16)
+        self.read = 0
+        self.rejected: Counter[str] = Counter()
+        self.mended: Counter[str] = Counter()
+        self.named: dict[str, list[int]] = {}
+
+    def split(self, buckets: BucketWriter, rejects: BinaryIO) -> list[list[list[int]]]:
+        """Read the file through; return where each bucket's frames are."""
+        base = self.file << LINE_BITS
+        size = None if self.path == STDIN else Path(self.path).stat().st_size
+        with bar(f"read {self.side}", total=size, unit="B") as progress:
+
+            def on_bytes(chunk: bytes) -> None:
+                self.checksum.update(chunk)
+                progress.update(len(chunk))
+
+            for line in read_lines(self.path, self.side, self.config, on_bytes):
+                self.read += 1
+                if line.mended:
+                    self._count(self.mended, line.mended, line.number)
+                if line.reject:
+                    self._reject(line, rejects)
+                    continue
+                text = line.text.encode()
+                digest = hashlib.blake2b(text, digest_size=16).digest()
+                buckets.add(digest[0], base + line.number, digest, text, line.key)
+        return buckets.close()
+
+    def _count(self, counter: Counter[str], reason: str, line: int) -> None:
+        counter[reason] += 1
+        if counter[reason] <= NAMED_LINES:
+            self.named.setdefault(reason, []).append(line + 1)
+
+    def _reject(self, line: Line, rejects: BinaryIO) -> None:
+        self._count(self.rejected, line.reject, line.number)
+        record = {
+            "reason": line.reject, "file": self.path, "line": line.number + 1,
+            "text": line.text[:200],
+        }  # fmt: skip
+        rejects.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+    def counts(self) -> dict[str, Any]:
+        """Return what was read, rejected and mended."""
+        return {
+            "read": self.read,
+            "rejected": dict(sorted(self.rejected.items())),
+            "mended": dict(sorted(self.mended.items())),
+        }
+
+    def warn(self) -> None:
+        """Tell about lines that were damaged; blank ones are ordinary."""
+        told = {**self.rejected, **self.mended}
+        for reason, lines in self.named.items():
+            if reason != "blank":
+                more = " …" if told[reason] > len(lines) else ""
+                action = "rejected" if reason in self.rejected else "mended"
+                LOG.warning(
+                    "%s: %s %s line(s) as %s (line %s%s)",
+                    self.path, action, f"{told[reason]:,}", reason,
+                    ", ".join(map(str, lines)), more,
+                )  # fmt: skip
+
+
+def _identity(path: str, checksum: str) -> dict[str, Any]:
+    """What tells later whether an input file is still the same."""
+    identity: dict[str, Any] = {"path": path, "checksum": checksum}
+    if path != STDIN:
+        stat = Path(path).stat()
+        identity |= {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    return identity
+
+
+def _refuse_changed_input(path: str, done: dict[str, Any]) -> None:
+    """Same size and time is the same file; else its content decides."""
+    if path != STDIN and Path(path).exists():
+        stat = Path(path).stat()
+        if (stat.st_size, stat.st_mtime_ns) == (done["bytes"], done["mtime_ns"]):
+            return
+    checksum = hashlib.blake2b(digest_size=16)
+    with open_input(path) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            checksum.update(chunk)
+    # Parquet is read out of order, so it has no running checksum: its size and time decide.
+    if checksum.hexdigest() != done["checksum"]:
+        raise WorkdirError(
+            f"{path} has changed since this work directory read it",
+            hint="use another --workdir for the new content",
+        )
+
+
+def plan_shards(root: Path, side: Side, config: ShardConfig) -> None:
+    """Group the buckets of a side into shards of about ``shard_size`` sentences."""
+    workdir = Workdir(root)
+    if workdir.shard_plan(side).exists():
+        return
+    accepted = 0
+    for file in range(len(config.paths(side))):
+        done = read_json(workdir.lines_done(side, file))
+        accepted += done["read"] - sum(done["rejected"].values())
+    shards = min(BUCKETS, max(1, -(-accepted // config.shard_size)))
+    bounds = [BUCKETS * shard // shards for shard in range(shards + 1)]
+    write_json(workdir.shard_plan(side), {"shards": shards, "bucket_bounds": bounds})
+
+
+def build_shard(root: Path, side: Side, shard: int, config: ShardConfig) -> None:
+    """Gather the buckets of one shard from all files, and drop exact duplicates.
+
+    The first occurrence of a sentence stays; the others are kept as a list of
+    (id, id of the first). Rows are in the order of ids.
+    """
+    workdir = Workdir(root)
+    files = workdir.shard(side, shard)
+    if files.done.exists():
+        return
+    files.folder.mkdir(exist_ok=True)
+    bounds = read_json(workdir.shard_plan(side))["bucket_bounds"]
+    lines = _read_shard_lines(workdir, side, bounds[shard], bounds[shard + 1], config)
+    first, repeated = first_occurrences(lines.digests, lines.ids)
+    _save(files.duplicates, np.stack([lines.ids[repeated.rows], repeated.first_ids], axis=1))
+    _save(files.ids, lines.ids[first])
+    _save_texts(files.text, files.offsets, [lines.texts[row] for row in first])
+    if lines.keyed:
+        _save_texts(files.keys, files.key_offsets, [lines.keys[row] for row in first])
+    counts = {"accepted": len(lines.ids), "duplicates": len(repeated.rows), "unique": len(first)}
+    write_json(files.done, counts)
+
+
+def _read_shard_lines(
+    workdir: Workdir, side: Side, start: int, stop: int, config: ShardConfig
+) -> Bucketed:
+    parts = []
+    for file in range(len(config.paths(side))):
+        index = read_json(workdir.lines_done(side, file))["index"]
+        with workdir.lines(side, file).open("rb") as buckets:
+            parts.append(read_buckets(buckets, index[start:stop]))
+    return Bucketed.joined(parts)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Lines that repeat an earlier one.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        The repeating lines.
+    first_ids : ndarray of int64
+        For each, the id of the line it repeats.
+    """
+
+    rows: NDArray[np.int64]
+    first_ids: Ids
+
+
+def first_occurrences(digests: NDArray[np.uint64], ids: Ids) -> tuple[NDArray[np.int64], Repeated]:
+    """Find the first line of every distinct digest.
+
+    Parameters
+    ----------
+    digests : ndarray of uint64, shape (n, 2)
+        128-bit content hashes.
+    ids : ndarray of int64, shape (n,)
+        Distinct; the smallest of a group is the first.
+
+    Returns
+    -------
+    first : ndarray of int64
+        Rows of the first occurrences, by ascending id.
+    repeated : Repeated
+        All other rows, by ascending id.
+    """
+    order = np.lexsort((ids, digests[:, 1], digests[:, 0]))
+    ordered = digests[order]
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    group = np.cumsum(starts) - 1
+    first = order[starts]
+    rows, first_ids = order[~starts], ids[first][group[~starts]]
+    by_id = np.argsort(ids[rows])
+    return first[np.argsort(ids[first])], Repeated(rows[by_id], first_ids[by_id])
+
+
+def number_sentences(root: Path, side: Side) -> None:
+    """Give every unique sentence of a side its rank by id.
+
+    Raises
+    ------
+    InputError
+        The side has no sentence at all.
+    """
+    workdir = Workdir(root)
+    shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
+    ids = [np.load(files.ids, allow_pickle=False) for files in shards]
+    total = sum(map(len, ids))
+    if total == 0:
+        raise InputError(
+            f"{side} has no usable sentence ({told_rejects(workdir, side)})",
+            hint="check the input and its format; --rejects FILE tells what became of every line",
+        )
+    if all(files.numbers.exists() for files in shards):
+        return
+    numbers = np.empty(total, dtype=np.int64)
+    numbers[np.argsort(np.concatenate(ids))] = np.arange(total)
+    bounds = np.cumsum([0, *map(len, ids)])
+    for files, start, stop in zip(shards, bounds[:-1], bounds[1:], strict=True):
+        _save(files.numbers, numbers[start:stop])
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with atomic_write(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _save_texts(path: Path, offsets_path: Path, texts: list[bytes]) -> None:
+    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    with atomic_write(path) as file:
+        file.write(b"".join(texts))
+    _save(offsets_path, offsets)

@@ -1,0 +1,367 @@
+"""Every file name in one place, files that appear whole or not at all, and safe resuming.
+
+A work directory belongs to one set of settings. Each stage writes its settings
+down before its first file, and a later run under other settings is refused by
+name, so a file that exists is finished and is what this run would have made.
+
+    settings.json                     version, and the settings of every stage so far
+    run.json                          the run card
+    src/ and tgt/
+        lines/0000.bin, .json         one input file, normalised, split into hash buckets
+        shards.json                   how buckets were grouped into shards
+        shards/0000/                  unique sentences of one shard
+            text.bin offsets.npy ids.npy numbers.npy [keys.bin key_offsets.npy]
+            duplicates.npy shard.json
+            embeddings.npy encoded.json
+            neighbours.npz            k nearest sentences of the other side
+    blocks/0000-0000.npz              neighbours found between two shards
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from bitextmine.errors import OutputError, WorkdirError
+from bitextmine.version import __version__
+
+LINE_BITS = 40  # an id is file << 40 | line: room for 8 million files of 10^12 lines
+LAYOUT = 1  # changes whenever files of an older work directory would be misread
+
+Side = Literal["src", "tgt"]
+SIDES: tuple[Side, Side] = ("src", "tgt")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears under its name only when it is complete and on disk.
+
+    Yields a binary file: a uniquely named sibling of ``path``, which is flushed,
+    synced and renamed when the block ends well, and removed when it does not.
+
+    Raises
+    ------
+    OutputError
+        The folder is missing or not writable, or the disk is full.
+    """
+    with explained_write(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp makes private files
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def _umask() -> int:
+    """Read the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in this folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def explained_write(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write ``path`` into a cause and a remedy.
+
+    Raises
+    ------
+    OutputError
+        In place of any OSError but a broken pipe.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {_cause(error)}", hint=_remedy(error)) from error
+
+
+def _cause(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space there, or point --out, --workdir or TMPDIR to another disk"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "create the folder first, or choose an existing one"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "choose a folder that you may write to"
+    return "check the path and the disk, then run the same command again"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a small mapping as readable JSON, atomically."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what ``write_json`` wrote.
+
+    Raises
+    ------
+    WorkdirError
+        The file is missing or is not JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise WorkdirError(
+            f"cannot read {path}: {error}",
+            hint="run the stage before this one, or start again in an empty --workdir",
+        ) from error
+    return content
+
+
+@dataclass(frozen=True)
+class ShardFiles:
+    """The files of one shard."""
+
+    folder: Path
+
+    @property
+    def text(self) -> Path:
+        """UTF-8 sentences, end to end."""
+        return self.folder / "text.bin"
+
+    @property
+    def offsets(self) -> Path:
+        """Where each sentence starts in ``text``; int64, n + 1."""
+        return self.folder / "offsets.npy"
+
+    @property
+    def keys(self) -> Path:
+        """The user's own sentence ids, end to end; only where the input has them."""
+        return self.folder / "keys.bin"
+
+    @property
+    def key_offsets(self) -> Path:
+        """Where each id starts in ``keys``; int64, n + 1."""
+        return self.folder / "key_offsets.npy"
+
+    @property
+    def ids(self) -> Path:
+        """Where each sentence was first read: file << 40 | line; int64, ascending."""
+        return self.folder / "ids.npy"
+
+    @property
+    def numbers(self) -> Path:
+        """Rank of each sentence among all of its side, by id; int64."""
+        return self.folder / "numbers.npy"
+
+    @property
+    def duplicates(self) -> Path:
+        """(n, 2) int64: the id of each dropped duplicate, and of the sentence it repeats."""
+        return self.folder / "duplicates.npy"
+
+    @property
+    def done(self) -> Path:
+        """Counts of the shard; exists when all of the above do."""
+        return self.folder / "shard.json"
+
+    @property
+    def embeddings(self) -> Path:
+        """(n, d) float16 unit vectors."""
+        return self.folder / "embeddings.npy"
+
+    @property
+    def encoded(self) -> Path:
+        """Counts of encoding; exists when ``embeddings`` does."""
+        return self.folder / "encoded.json"
+
+    @property
+    def neighbours(self) -> Path:
+        """The k nearest sentences of the other side."""
+        return self.folder / "neighbours.npz"
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """A work directory: knows every path, and which settings it belongs to."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """The settings of every stage begun so far."""
+        return self.root / "settings.json"
+
+    @property
+    def run_card(self) -> Path:
+        """What was done, in full."""
+        return self.root / "run.json"
+
+    def lines(self, side: Side, file: int) -> Path:
+        """The normalised lines of one input file, in hash buckets."""
+        return self.root / side / "lines" / f"{file:04d}.bin"
+
+    def lines_done(self, side: Side, file: int) -> Path:
+        """Counts and bucket index of ``lines``; exists when it does."""
+        return self.lines(side, file).with_suffix(".json")
+
+    def rejects(self, side: Side, file: int) -> Path:
+        """The lines of one input file that were not accepted, and why (JSONL, zstd)."""
+        return self.lines(side, file).with_suffix(".rejects.zst")
+
+    def shard_plan(self, side: Side) -> Path:
+        """How the buckets of a side are grouped into shards."""
+        return self.root / side / "shards.json"
+
+    def shard(self, side: Side, shard: int) -> ShardFiles:
+        """The files of one shard."""
+        return ShardFiles(self.root / side / "shards" / f"{shard:04d}")
+
+    def block(self, src_shard: int, tgt_shard: int) -> Path:
+        """Neighbours between two shards, both directions."""
+        return self.root / "blocks" / f"{src_shard:04d}-{tgt_shard:04d}.npz"
+
+    def create(self) -> None:
+        """Make the folders; private, since they hold the user's text."""
+        with explained_write(self.root):
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for side in SIDES:
+                (self.root / side / "lines").mkdir(parents=True, exist_ok=True)
+                (self.root / side / "shards").mkdir(exist_ok=True)
+            (self.root / "blocks").mkdir(exist_ok=True)
+
+    def has_stage(self, stage: str) -> bool:
+        """Tell whether a stage was begun here."""
+        return stage in self._known_settings()
+
+    def stage_settings(self, stage: str) -> dict[str, Any]:
+        """Return what a finished or begun stage was asked for.
+
+        Raises
+        ------
+        WorkdirError
+            The stage was never begun here.
+        """
+        known = self._known_settings()
+        if stage not in known:
+            raise WorkdirError(
+                f"{self.root} has no results of the stage '{stage}'",
+                hint=f"run `bitextmine {stage} --workdir {self.root}` first",
+            )
+        settings: dict[str, Any] = known[stage]
+        return settings
+
+    def claim(self, stage: str, settings: Mapping[str, Any]) -> None:
+        """Bind the stage to these settings, or refuse if it is bound to others.
+
+        Raises
+        ------
+        WorkdirError
+            Made under other settings or by another version; names the difference.
+        """
+        known = self._known_settings()
+        wanted = json.loads(json.dumps(settings))  # as it will be read back: lists, not tuples
+        if stage in known:
+            self._refuse_difference(stage, known[stage], wanted)
+            return
+        known[stage] = wanted
+        write_json(self.settings, known)
+
+    def _known_settings(self) -> dict[str, Any]:
+        if not self.settings.exists():
+            self._refuse_foreign_folder()
+            return {"layout": LAYOUT, "version": __version__}
+        known = read_json(self.settings)
+        if known.get("layout") != LAYOUT or known.get("version") != __version__:
+            raise WorkdirError(
+                f"{self.root} was made by bitextmine {known.get('version', 'of unknown version')},"
+                f" this is {__version__}",
+                hint="finish it with that version, or choose an empty --workdir",
+            )
+        return known
+
+    def _refuse_foreign_folder(self) -> None:
+        """A folder with other people's files in it is not ours to fill."""
+        ours = {"src", "tgt", "blocks", "lock"}
+        foreign = sorted(p.name for p in self.root.iterdir() if p.name not in ours)
+        foreign = [name for name in foreign if not name.startswith(".settings.json.")]
+        if foreign:
+            raise WorkdirError(
+                f"{self.root} is not a work directory: it has {foreign[0]!r} in it",
+                hint="choose an empty or a new folder for --workdir",
+            )
+
+    def _refuse_difference(
+        self, stage: str, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> None:
+        changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        if changed:
+            told = ", ".join(f"{k}: {old.get(k)!r} there, {new.get(k)!r} now" for k in changed)
+            raise WorkdirError(
+                f"{self.root} holds results of the stage '{stage}' under other settings ({told})",
+                hint="use the same settings, or another --workdir",
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of this work directory while the block runs.
+
+        Raises
+        ------
+        WorkdirError
+            Another process is at work here.
+        """
+        with explained_write(self.root):
+            lock = (self.root / "lock").open("a+")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.seek(0)
+                owner = lock.read().strip() or "another process"
+                raise WorkdirError(
+                    f"{self.root} is in use by {owner}",
+                    hint="wait until it has finished, or choose another --workdir",
+                ) from error
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {os.uname().nodename}")
+            lock.flush()
+            yield
+
+
+@contextmanager
+def opened_workdir(root: Path | None) -> Iterator[Workdir]:
+    """Yield a locked work directory: the user's, or a private one that is removed at the end."""
+    if root is not None:
+        workdir = Workdir(root)
+        workdir.create()
+        with workdir.locked():
+            yield workdir
+        return
+    with explained_write(Path(tempfile.gettempdir())):
+        temporary = Path(tempfile.mkdtemp(prefix="bitextmine-"))
+    try:
+        workdir = Workdir(temporary)
+        workdir.create()
+        yield workdir
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,121 @@
+"""Shards hold every unique sentence once, whatever their number, and the counts add up."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitextmine import buckets
+from bitextmine.accounts import count_shards, reject_records, side_counts
+from bitextmine.config import ShardConfig
+from bitextmine.errors import InputError, WorkdirError
+from bitextmine.pipeline import shard
+from bitextmine.runcard import RunCard
+from bitextmine.sharding import first_occurrences, split_file
+from bitextmine.texts import Sentences, shard_texts
+from bitextmine.workdir import Workdir
+
+
+def sharded(root: Path, *contents: str, **settings: Any) -> tuple[Workdir, ShardConfig]:
+    root.mkdir(exist_ok=True)
+    paths = []
+    for number, content in enumerate(contents):
+        path = root / f"part {number}.txt"
+        path.write_bytes(content.encode())
+        paths.append(str(path))
+    config = ShardConfig(src=tuple(paths), tgt=(paths[0],), **settings)
+    workdir = Workdir(root / "work")
+    workdir.create()
+    shard(workdir, config, RunCard())
+    return workdir, config
+
+
+def sentences(workdir: Workdir, config: ShardConfig) -> list[str]:
+    found = Sentences(workdir, "src", config.src)
+    return [found[number] for number in range(len(found))]
+
+
+def test_first_occurrences_by_hand() -> None:
+    digests = np.array([[5, 1], [3, 3], [5, 1], [5, 2], [3, 3]], dtype=np.uint64)
+    ids = np.array([40, 10, 20, 30, 50])
+    first, repeated = first_occurrences(digests, ids)
+    assert ids[first].tolist() == [10, 20, 30]
+    assert ids[repeated.rows].tolist() == [40, 50]
+    assert repeated.first_ids.tolist() == [20, 10]
+
+
+def test_duplicates_meet_across_files_and_the_first_place_stays(tmp_path: Path) -> None:
+    workdir, config = sharded(tmp_path / "a", "x\ny\nx\n", "y\n z \n\nx\n", shard_size=1)
+    assert sentences(workdir, config) == ["x", "y", "z"]
+    found = Sentences(workdir, "src", config.src)
+    places = [(Path(o.file).name, o.line) for o in map(found.origin, range(3))]
+    assert places == [("part 0.txt", 1), ("part 0.txt", 2), ("part 1.txt", 2)]
+    counts = side_counts(workdir, "src")
+    assert counts == {
+        "read": 7, "rejected": {"blank": 1}, "mended": {}, "duplicates": 3, "unique": 3,
+    }  # fmt: skip
+
+
+TEXTS = st.lists(st.sampled_from(["", "a", "b b", "ä", "c" * 9, "d\x00", "Ünïcode 語"]), min_size=1)
+
+
+@given(TEXTS, TEXTS, st.integers(1, 9), st.sampled_from([1, 20, 1 << 20]))
+@settings(max_examples=25, deadline=None)
+def test_neither_shards_nor_memory_change_the_sentences(
+    one: list[str], two: list[str], shard_size: int, flush: int
+) -> None:
+    one = [*one, "always one"]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(buckets, "FLUSH_BYTES", flush)
+        contents = ["\n".join(one) + "\n", "\n".join(two) + "\n"]
+        workdir, config = sharded(Path(folder), *contents, shard_size=shard_size)
+        expected = list(dict.fromkeys(t.replace("\0", "") for t in [*one, *two] if t))
+        assert sentences(workdir, config) == expected
+        counts = side_counts(workdir, "src")
+        rejected = sum(counts["rejected"].values())
+        assert counts["read"] == rejected + counts["duplicates"] + counts["unique"]
+        assert counts["read"] == len(one) + len(two)
+        assert counts["unique"] == len(expected)
+
+
+def test_shards_are_about_as_large_as_asked(tmp_path: Path) -> None:
+    text = "".join(f"sentence {n}\n" for n in range(5000))
+    workdir, _ = sharded(tmp_path / "a", text, shard_size=1000)
+    assert count_shards(workdir, "src") == 5
+    sizes = [len(shard_texts(workdir.shard("src", n))) for n in range(5)]
+    assert sum(sizes) == 5000
+    assert max(sizes) < 1300
+
+
+def test_rejected_lines_keep_their_place(tmp_path: Path) -> None:
+    workdir, _ = sharded(tmp_path / "a", "good\n\n" + "x" * 3000 + "\n")
+    records = list(reject_records(workdir, "src"))
+    assert [(r["reason"], r["line"]) for r in records] == [("blank", 2), ("too_long", 3)]
+    assert records[1]["text"] == "x" * 200
+
+
+@pytest.mark.parametrize("content", ["", "\n \n\n"])
+def test_a_side_without_sentences_is_an_error(tmp_path: Path, content: str) -> None:
+    with pytest.raises(InputError, match="src has no usable sentence"):
+        sharded(tmp_path / "a", content)
+
+
+def test_a_second_run_reads_nothing_again(tmp_path: Path) -> None:
+    workdir, config = sharded(tmp_path / "a", "x\ny\n")
+    before = {p: p.stat().st_mtime_ns for p in workdir.root.rglob("*") if p.is_file()}
+    shard(workdir, config, RunCard())
+    assert {p: p.stat().st_mtime_ns for p in workdir.root.rglob("*") if p.is_file()} == before
+
+
+def test_an_input_that_changed_is_refused_and_one_only_touched_is_not(tmp_path: Path) -> None:
+    workdir, config = sharded(tmp_path / "a", "x\ny\n")
+    path = Path(config.src[0])
+    path.write_bytes(b"x\ny\n")  # new time, same content
+    split_file(workdir.root, "src", 0, config)
+    path.write_bytes(b"x\nz\n")
+    with pytest.raises(WorkdirError, match="has changed since"):
+        split_file(workdir.root, "src", 0, config)

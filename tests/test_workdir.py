@@ -1,0 +1,110 @@
+"""Files appear whole or not at all; a work directory refuses what it was not made for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bitextmine.errors import BitextmineError, OutputError, WorkdirError
+from bitextmine.workdir import Workdir, atomic_write, opened_workdir, write_json
+
+
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / 'it\'s "ä" file'
+    with atomic_write(path) as file:
+        file.write(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+def test_what_was_there_stays_when_writing_fails(
+    tmp_path: Path, failure: type[BaseException]
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    with pytest.raises(failure), atomic_write(path) as file:
+        file.write(b"half")
+        raise failure
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "f") as file:
+            file.write(b"x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_missing_folder_is_explained(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match="no such file or directory") as failure,
+        atomic_write(tmp_path / "missing" / "f"),
+    ):
+        pass
+    assert "create the folder" in failure.value.hint
+
+
+def test_a_stage_is_bound_to_its_settings(tmp_path: Path) -> None:
+    workdir = Workdir(tmp_path / "w")
+    workdir.create()
+    workdir.claim("search", {"k": 4})
+    workdir.claim("search", {"k": 4})
+    with pytest.raises(WorkdirError, match="k: 4 there, 8 now"):
+        workdir.claim("search", {"k": 8})
+    with pytest.raises(WorkdirError, match="no results of the stage 'encode'"):
+        workdir.stage_settings("encode")
+
+
+def test_another_version_is_refused_by_name(tmp_path: Path) -> None:
+    workdir = Workdir(tmp_path / "w")
+    workdir.create()
+    write_json(workdir.settings, {"layout": 1, "version": "0.0.9"})
+    with pytest.raises(WorkdirError, match=r"made by bitextmine 0\.0\.9"):
+        workdir.claim("search", {"k": 4})
+
+
+def test_a_folder_with_other_files_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    workdir = Workdir(tmp_path)
+    workdir.create()
+    with pytest.raises(WorkdirError, match=r"not a work directory: it has 'thesis\.tex'"):
+        workdir.claim("search", {"k": 4})
+
+
+def test_two_runs_cannot_share_a_work_directory(tmp_path: Path) -> None:
+    root = tmp_path / "w"
+    hold = "import sys\nfrom pathlib import Path\nfrom bitextmine.workdir import opened_workdir\n"
+    hold += "with opened_workdir(Path(sys.argv[1])):\n    print('held', flush=True)\n    input()\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(WorkdirError, match=f"in use by process {other.pid}"),
+            opened_workdir(root),
+        ):
+            pass
+        other.communicate("\n")
+    with opened_workdir(root):
+        pass
+
+
+def test_a_temporary_work_directory_is_private_and_removed(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), opened_workdir(None) as workdir:
+        root = workdir.root
+        assert root.stat().st_mode & 0o777 == 0o700
+        raise KeyboardInterrupt
+    assert not root.exists()
+
+
+def test_every_error_has_a_remedy() -> None:
+    assert BitextmineError("cause", hint="remedy").hint == "remedy"
