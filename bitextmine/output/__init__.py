@@ -1,0 +1,14 @@
+"""Writing mined pairs: five formats, any compression, whole files or none."""
+
+from bitextmine.output.destination import check_destination, save_pairs, write_pairs
+from bitextmine.output.options import OutputOptions
+from bitextmine.output.records import Origin, Pair
+
+__all__ = [
+    "Origin",
+    "OutputOptions",
+    "Pair",
+    "check_destination",
+    "save_pairs",
+    "write_pairs",
+]

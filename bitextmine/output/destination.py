@@ -1,0 +1,248 @@
+"""From a stream of pairs to stdout or to files, which appear whole or not at all."""
+
+import bz2
+import errno
+import gzip
+import lzma
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import zstandard
+
+from bitextmine.errors import OutputError, UsageError
+from bitextmine.output.jsonl import jsonl_format
+from bitextmine.output.options import OutputOptions
+from bitextmine.output.records import Pair, PairFormat
+from bitextmine.output.tables import laser_format, moses_formats, tsv_format
+from bitextmine.output.tmx import tmx_format
+from bitextmine.workdir import atomic_write, explained_write
+
+_COMPRESSIONS = (".gz", ".zst", ".xz", ".bz2")
+
+
+class ByteSink(Protocol):
+    """Anything that takes bytes."""
+
+    def write(self, content: bytes, /) -> object:
+        """Take all of the content."""
+        ...
+
+
+def write_pairs(pairs: Iterable[Pair], sink: ByteSink, options: OutputOptions) -> int:
+    """Write pairs to an open binary stream, such as ``sys.stdout.buffer``.
+
+    Parameters
+    ----------
+    pairs : iterable of Pair
+        Taken one at a time, so memory does not grow with their number.
+    sink : ByteSink
+        Stays open and is not flushed.
+    options : OutputOptions
+        Any format but moses, which is several files.
+
+    Returns
+    -------
+    int
+        Number of pairs written.
+
+    Raises
+    ------
+    UsageError
+        The format needs several files.
+    OutputError
+        The stream does not take the bytes.
+    BrokenPipeError
+        The reader has gone; what to do about that is the caller's business.
+    """
+    check_destination(None, options)
+    (pair_format,) = _formats(options).values()
+    with explained_write(Path("stdout")):
+        return _stream(pairs, [(sink, pair_format)])
+
+
+def save_pairs(pairs: Iterable[Pair], out: Path, options: OutputOptions) -> int:
+    """Write pairs to a file, compressed as its name says, or to the files of the format moses.
+
+    The file has its name only when it is complete; when anything fails, an interrupt included,
+    what was there before stays. The files of moses get their names together, after the last
+    byte of each of them is on disk. Pipes and devices, which cannot be replaced, are written to.
+
+    Parameters
+    ----------
+    pairs : iterable of Pair
+        Taken one at a time, so memory does not grow with their number.
+    out : Path
+        The file; for moses the prefix, so ``news.gz`` makes ``news.de.gz`` and so on.
+    options : OutputOptions
+        Any format.
+
+    Returns
+    -------
+    int
+        Number of pairs written.
+
+    Raises
+    ------
+    OutputError
+        The system refuses: no such folder, no permission, no space.
+    """
+    formats = _formats(options)
+    paths = [_destination(out, ending) for ending in formats]
+    with explained_write(out), ExitStack() as commits:
+        files = [commits.enter_context(_opened(path)) for path in paths]
+        with ExitStack() as streams:
+            sinks = [streams.enter_context(_compressed(file, out.suffix)) for file in files]
+            n_pairs = _stream(pairs, list(zip(sinks, formats.values(), strict=True)))
+        for file in files:
+            _sync(file)  # a full disk must show before the first file gets its name
+    return n_pairs
+
+
+def check_destination(out: Path | None, options: OutputOptions) -> None:
+    """Fail now rather than after hours of mining, if the output cannot go where it should.
+
+    Parameters
+    ----------
+    out : Path or None
+        What `save_pairs` will get; None stands for stdout.
+    options : OutputOptions
+        What it will be written as.
+
+    Raises
+    ------
+    UsageError
+        The format needs several files and there is no prefix for their names.
+    OutputError
+        The folder does not exist or takes no files, or the name is that of a folder.
+    """
+    endings = list(_formats(options))
+    if out is None:
+        if len(endings) > 1:
+            raise UsageError(
+                f"--format {options.format} writes {len(endings)} files, stdout is only one",
+                hint="add --out PREFIX, or choose --format laser",
+            )
+        return
+    for ending in endings:
+        check_file(_destination(out, ending))
+
+
+def check_file(path: Path) -> None:
+    """Fail now, if `open_output` could not make this file later.
+
+    Raises
+    ------
+    OutputError
+        The folder does not exist or takes no files, or the name is that of a folder.
+    """
+    with explained_write(path):
+        if path.is_dir():
+            raise OutputError(
+                f"cannot write {path}: it is a folder", hint="give the name of a file"
+            )
+        if not _is_special(path):
+            with tempfile.TemporaryFile(dir=path.resolve().parent):
+                pass
+
+
+@contextmanager
+def open_output(path: Path) -> Iterator[ByteSink]:
+    """Open one file, compressed as its name says, that appears whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The system refuses: no such folder, no permission, no space.
+    """
+    with (
+        explained_write(path),
+        _opened(path) as file,
+        _compressed(file, path.suffix) as sink,
+    ):
+        yield sink
+
+
+def _formats(options: OutputOptions) -> dict[str, PairFormat]:
+    """The streams that make up the output, by the ending of their file's name."""
+    match options.format:
+        case "laser":
+            return {"": laser_format()}
+        case "tsv":
+            return {"": tsv_format(options)}
+        case "tmx":
+            return {"": tmx_format(options)}
+        case "jsonl":
+            return {"": jsonl_format()}
+        case _:
+            return moses_formats(options)
+
+
+def _stream(pairs: Iterable[Pair], outputs: Sequence[tuple[ByteSink, PairFormat]]) -> int:
+    """Write every pair to every output, in lockstep, and count the pairs."""
+    n_pairs = 0
+    for sink, pair_format in outputs:
+        sink.write(_utf8(pair_format.header))
+    for pair in pairs:
+        for sink, pair_format in outputs:
+            sink.write(_utf8(pair_format.line(pair)))
+        n_pairs += 1
+    for sink, pair_format in outputs:
+        sink.write(_utf8(pair_format.footer))
+    return n_pairs
+
+
+def _utf8(text: str) -> bytes:
+    """Encode text; only a file name that is not UTF-8 holds anything to put a backslash before."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _destination(out: Path, ending: str) -> Path:
+    """Put the ending before the suffix of the compression, if there is one."""
+    if out.suffix in _COMPRESSIONS:
+        return out.with_name(f"{out.stem}{ending}{out.suffix}")
+    return out.with_name(f"{out.name}{ending}")
+
+
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    """Open a new file that gets its name at the end; a link stays a link to it."""
+    return path.open("wb") if _is_special(path) else atomic_write(path.resolve())
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether this is a pipe or a device: replacing /dev/null would be a disaster."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@contextmanager
+def _compressed(file: BinaryIO, suffix: str) -> Iterator[ByteSink]:
+    """Compress what is written, with nothing in the file that depends on time or place."""
+    match suffix:
+        case ".gz":  # level 6 is what the command gzip takes
+            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as sink:
+                yield sink
+        case ".zst":
+            compressor = zstandard.ZstdCompressor(write_checksum=True)
+            with compressor.stream_writer(file, closefd=False) as sink:
+                yield sink
+        case ".xz":
+            with lzma.LZMAFile(file, "wb") as sink:
+                yield sink
+        case ".bz2":
+            with bz2.BZ2File(file, "wb") as sink:
+                yield sink
+        case _:
+            yield file
+
+
+def _sync(file: BinaryIO) -> None:
+    """Bring a file to the disk; pipes and devices have none."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
