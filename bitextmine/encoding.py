@@ -19,6 +19,7 @@ from bitextmine.accounts import count_shards
 from bitextmine.encoders.base import Encoder
 from bitextmine.encoders.registry import load_encoder
 from bitextmine.errors import EncoderError, WorkdirError
+from bitextmine.machine import usable_threads
 from bitextmine.progress import bar
 from bitextmine.search.neighbours import Floats, Halfs
 from bitextmine.texts import TextFile, shard_texts
@@ -78,7 +79,7 @@ def encode_shard(root: Path, side: Side, shard: int, model: str, threads: int) -
 @lru_cache(maxsize=1)
 def _loaded(model: str, threads: int) -> Encoder:
     """Load an encoder once a process, however many shards it encodes."""
-    return load_encoder(model, threads=threads)
+    return load_encoder(model, threads=usable_threads(threads))
 
 
 def _claim_part(file: BinaryIO, files: ShardFiles) -> None:

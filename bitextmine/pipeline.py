@@ -229,7 +229,7 @@ def _all_settings(workdir: Workdir, config: SelectConfig, output: OutputConfig) 
 
 def _counts(workdir: Workdir, selected: dict[str, Any]) -> dict[str, Any]:
     """Add up every stage: read = rejected + duplicates + unique; unique = paired + unpaired."""
-    sides = {
+    sides: dict[str, Any] = {
         side: side_counts(workdir, side) | encoded_counts(workdir, side) | selected[side]
         for side in SIDES
     }

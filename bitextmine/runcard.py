@@ -1,7 +1,5 @@
 """The run card: everything needed to judge, repeat or explain a mining run, as JSON."""
 
-import os
-import platform
 import shlex
 import sys
 import time
@@ -9,13 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bitextmine.machine import describe_machine
 from bitextmine.version import __version__
-
-_PACKAGES = ("torch", "numpy", "transformers", "peft", "click", "zstandard", "sentencepiece")
 
 
 @dataclass
@@ -55,34 +51,6 @@ class RunCard:
         """Return all facts, with the time in all and the machine."""
         self.facts["seconds"]["total"] = round(time.monotonic() - self._begun, 3)
         return self.facts | {"machine": describe_machine()}
-
-
-def describe_machine() -> dict[str, Any]:
-    """Tell what hardware and which versions computed a result."""
-    return {
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "python": platform.python_version(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def card_path(out: Path) -> Path:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 
-
 def run_tasks(task: Callable[..., None], arguments: Iterable[tuple[object, ...]]) -> None:
     """Call the task with each tuple of arguments.
 

@@ -1,0 +1,279 @@
+"""What a person at a terminal meets: help, exit codes, errors in two lines, clean streams."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from test_pipeline import src_line, tgt_line
+
+from bitextmine.cli import main
+
+COMMANDS = ("mine", "shard", "encode", "search", "select", "models", "demo")
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    path = tmp_path / "Quelle 'ä'.txt"
+    path.write_text("".join(src_line(n) + "\n" for n in range(40)), "utf-8")
+    return path
+
+
+@pytest.fixture
+def tgt(tmp_path: Path) -> Path:
+    path = tmp_path / "target.txt"
+    path.write_text("".join(tgt_line(n) + "\n" for n in range(20, 60)), "utf-8")
+    return path
+
+
+def run(*args: object, stdin: bytes = b"") -> Result:
+    """Run a command in this process, with stdout and stderr apart."""
+    return CliRunner().invoke(main, [str(arg) for arg in args], input=stdin)
+
+
+def mine_toy(src: object, tgt: object, *more: object, stdin: bytes = b"") -> Result:
+    langs = ("--src-lang", "de", "--tgt-lang", "en")
+    return run("mine", "--src", src, "--tgt", tgt, "--model", "toy", *langs, *more, stdin=stdin)
+
+
+def explained(result: Result, code: int = 1) -> str:
+    """Check that a failure is told in two lines, and return them."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
+    assert len(lines) == 2, result.stderr
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("hint: ")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = run(*([command] if command else []), "--help")
+    assert result.exit_code == 0
+    assert f"bitextmine {command}".strip() in result.stdout.split("Usage:")[1]
+    assert "Options:" in result.stdout
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout.startswith("bitextmine, version ")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from bitextmine.cli import main\n"
+    code += "try: main(['mine', '--help'])\nexcept SystemExit: pass\n"
+    code += "heavy = {'torch', 'numpy', 'transformers', 'zstandard', 'tqdm'} & set(sys.modules)\n"
+    code += "print(sorted(heavy), file=sys.stderr)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_shell_completion_works() -> None:
+    environment = {**os.environ, "_BITEXTMINE_COMPLETE": "bash_complete"}
+    environment |= {"COMP_WORDS": "bitextmine mine --ret", "COMP_CWORD": "2"}
+    program = Path(sys.executable).with_name("bitextmine")
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
+    assert "--retrieval" in done.stdout
+
+
+@pytest.mark.usefixtures("toy")
+def test_pairs_go_to_stdout_and_talk_to_stderr(src: Path, tgt: Path) -> None:
+    result = mine_toy(src, tgt)
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert len(rows) > 10
+    assert all(len(row) == 3 and float(row[0]) >= 1.02 for row in rows)
+    assert result.stderr.splitlines()[-1].startswith(f"{len(rows)} pairs from 40 x 40 sentences in")
+
+
+@pytest.mark.usefixtures("toy")
+def test_quiet_says_nothing(src: Path, tgt: Path) -> None:
+    assert mine_toy(src, tgt, "--quiet").stderr == ""
+
+
+@pytest.mark.usefixtures("toy")
+def test_verbose_tells_what_is_decided(src: Path, tgt: Path) -> None:
+    assert "info: encoder toy" in mine_toy(src, tgt, "--verbose").stderr
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_side_may_be_stdin(src: Path, tgt: Path) -> None:
+    assert mine_toy("-", tgt, stdin=src.read_bytes()).stdout == mine_toy(src, tgt).stdout
+
+
+@pytest.mark.usefixtures("toy")
+def test_several_files_follow_one_flag(src: Path, tgt: Path, tmp_path: Path) -> None:
+    lines = tgt.read_text("utf-8").splitlines(keepends=True)
+    parts = [tmp_path / "p1", tmp_path / "p2"]
+    parts[0].write_text("".join(lines[:20]), "utf-8")
+    parts[1].write_text("".join(lines[20:]), "utf-8")
+    more = ("--model", "toy", "--src-lang", "de", "--tgt-lang", "en")
+    result = run("mine", "--tgt", *parts, "--src", src, *more)
+    assert result.stdout == mine_toy(src, tgt).stdout
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_stages_one_by_one_give_what_mine_gives(src: Path, tgt: Path, tmp_path: Path) -> None:
+    work = ("--workdir", tmp_path / "work")
+    for stage in (
+        ("shard", "--src", src, "--tgt", tgt, "--shard-size", 15),
+        ("encode", "--model", "toy", "--src-lang", "de", "--tgt-lang", "en"),
+        ("search", "-k", "4"),
+    ):
+        assert run(*stage, *work).exit_code == 0
+    assert run("select", *work).stdout == mine_toy(src, tgt).stdout
+    again = run("select", *work, "--retrieval", "union", "--threshold", 0)
+    assert again.stdout == mine_toy(src, tgt, "--retrieval", "union", "--threshold", 0).stdout
+
+
+def test_a_stage_without_the_one_before_names_it(tmp_path: Path) -> None:
+    for stage, missing in (("encode", "shard"), ("search", "encode"), ("select", "shard")):
+        told = explained(run(stage, "--workdir", tmp_path / "work"))
+        assert f"bitextmine {missing} --workdir" in told
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), "is a directory"),
+        (lambda path: path.write_bytes(b""), "no usable sentence (0 lines read)"),
+        (lambda path: path.write_bytes(b"\n\n \n"), "no usable sentence (3 lines read: 3 blank)"),
+        (lambda path: path.write_bytes(b"\xff\xfea\0"), "UTF-16"),
+        (lambda path: path.write_bytes(b"\x28\xb5\x2f\xfd\x24\x01"), "truncated: the zstd data"),
+        (lambda path: path.write_bytes(b"\x1f\x8b\x08\0\0\0\0\0"), "truncated: the gzip data"),
+    ],
+)
+def test_bad_input_is_told_in_two_lines_and_nothing_is_written(
+    make: Callable[[Path], object], told: str, tgt: Path, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "bad", tmp_path / "pairs.tsv"
+    make(path)
+    assert told in explained(mine_toy(path, tgt, "--out", out))
+    assert not out.exists()
+    assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_file_without_permission_is_told(src: Path, tgt: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    src.chmod(0)
+    assert "permission denied" in explained(mine_toy(src, tgt))
+
+
+@pytest.mark.usefixtures("toy")
+def test_damaged_lines_are_counted_and_named(src: Path, tgt: Path) -> None:
+    src.write_bytes(src.read_bytes() + b"caf\xe9\nnul\0byte\n")
+    result = mine_toy(src, tgt)
+    assert result.exit_code == 0
+    assert "rejected 1 line(s) as invalid_utf8 (line 41)" in result.stderr
+    assert "mended 1 line(s) as control_characters (line 42)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("-k", "0"), "-k is 0"),
+        (("--min-chars", "9", "--max-chars", "3"), "--max-chars is 3"),
+        (("--columns", "score,nothing", "--format", "tsv"), "'nothing'"),
+        (("--columns", "score"), "--columns"),
+        (("--format", "moses"), "--out PREFIX"),
+        (("--threshold", "nan"), "not a number"),
+        (("--src-field", "2"), "--src-field"),
+        (("--quiet", "--verbose"), "exclude each other"),
+        (("--threads", "-1"), "--threads is -1"),
+    ],
+)
+def test_flags_that_contradict_are_usage_errors(
+    flags: Sequence[str], told: str, src: Path, tgt: Path
+) -> None:
+    assert told in explained(run("mine", "--src", src, "--tgt", tgt, *flags), code=2)
+
+
+def test_unknown_flags_and_missing_ones_are_usage_errors(src: Path) -> None:
+    assert run("mine", "--src", src).exit_code == 2
+    assert "--retrieval" in run("mine", "--retrieval", "maximal").stderr
+    assert run("mine", "--src", "-", "--tgt", "-").exit_code == 2
+
+
+def test_an_unknown_model_is_told_with_those_there_are(src: Path, tgt: Path) -> None:
+    told = explained(run("mine", "--src", src, "--tgt", tgt, "--model", "use-m4"))
+    assert "use-m3" in told
+
+
+@pytest.mark.usefixtures("toy")
+def test_output_that_cannot_be_written_is_told(src: Path, tgt: Path, tmp_path: Path) -> None:
+    told = explained(mine_toy(src, tgt, "--out", tmp_path / "missing" / "pairs.tsv"))
+    assert "create the folder" in told
+    assert "folder" in explained(mine_toy(src, tgt, "--out", tmp_path))
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(
+    src: Path, tgt: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", small]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets us mount no small disk")
+    try:
+        told = explained(mine_toy(src, tgt, "--workdir", small / "work"))
+        assert "no space left on device" in told
+        assert "free some space" in told
+        subprocess.run(["mount", "-o", "remount,size=4m", small], check=True)
+        result = mine_toy(src, tgt, "--workdir", small / "work")
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout == mine_toy(src, tgt).stdout
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+PROGRAM = [sys.executable, "-m", "bitextmine"]
+
+
+@pytest.mark.encoder
+def test_a_reader_that_leaves_ends_the_run_quietly(tgt: Path) -> None:
+    command = [*PROGRAM, "mine", "--src", tgt, "--tgt", tgt, "--model", "use-m3", "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 128 + signal.SIGPIPE
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.encoder
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
+)
+def test_a_stopped_run_cleans_up_and_says_so(
+    number: signal.Signals, code: int, tgt: Path, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    # An open pipe on stdin keeps the run waiting for more sentences.
+    command = [*PROGRAM, "mine", "--src", tgt, "--tgt", "-", "--model", "use-m3"]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        deadline = time.monotonic() + 30
+        while not list(scratch.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert list(scratch.iterdir())
+        time.sleep(0.3)
+        process.send_signal(number)
+        assert process.wait(30) == code
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read() == ""
+        assert "Traceback" not in process.stderr.read()
+    assert list(scratch.iterdir()) == []
