@@ -1,5 +1,6 @@
 """Fixtures that several modules share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,3 +15,9 @@ def toy() -> Iterator[str]:
     register_encoder(TOY_INFO, lambda threads, device: ToyEncoder())
     yield TOY_INFO.name
     unregister_encoder(TOY_INFO.name)
+
+
+@pytest.fixture(autouse=True)
+def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for the disk: no test cuts the power, and hundreds of small files add up."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
