@@ -283,7 +283,11 @@ def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
 
 @main.command()
 def models() -> None:
-    """List the encoders: dimension, languages, size, licence, threshold, ready or not."""
+    """List the encoders: dimension, languages, size, licence, threshold, ready or not.
+
+    \b
+    bitextmine models
+    """
     from bitextmine.listing import model_listing
 
     click.echo(model_listing())

@@ -53,7 +53,7 @@ class ShardConfig:
     tgt: tuple[str, ...]
     input_format: InputFormat = "text"
     src_field: str = ""  # column number (tsv, from 1) or key (jsonl, parquet); "" = 1 or "text"
-    tgt_field: str = ""
+    tgt_field: str = ""  # "" = as src_field
     id_field: str = ""  # where the user's own sentence ids are; "" = nowhere
     min_chars: int = 1
     max_chars: int = 2000  # longer lines are documents, not sentences
@@ -100,7 +100,8 @@ class ShardConfig:
     def text_field(self, side: str) -> str:
         """Return the column or key that holds the sentences of a side."""
         default = "1" if self.input_format == "tsv" else "text"
-        return (self.src_field if side == "src" else self.tgt_field) or default
+        own = self.tgt_field if side == "tgt" else ""
+        return own or self.src_field or default
 
 
 @dataclass(frozen=True, kw_only=True)

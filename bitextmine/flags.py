@@ -66,7 +66,7 @@ INPUT = [
         "--tgt-field",
         default=D.tgt_field,
         metavar="NAME",
-        help="The same for the target sentences.",
+        help="The same for the target sentences; default: as --src-field.",
     ),
     click.option(
         "--id-field",

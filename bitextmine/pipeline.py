@@ -218,12 +218,14 @@ def pair_records(workdir: Workdir, config: ShardConfig, pairs: Pairs) -> Iterato
 def sharded_config(workdir: Workdir) -> ShardConfig:
     """Return the config under which a work directory was sharded."""
     settings = workdir.stage_settings("shard")
-    return ShardConfig(**{**settings, **{side: tuple(settings[side]) for side in SIDES}})
+    paths: dict[str, Any] = {side: tuple(settings[side]) for side in SIDES}
+    return ShardConfig(**(settings | paths))
 
 
 def _all_settings(workdir: Workdir, config: SelectConfig, output: OutputConfig) -> dict[str, Any]:
     stages = {stage: workdir.stage_settings(stage) for stage in ("shard", "encode", "search")}
-    written = {key: str(value) for key, value in settings_of(output, OutputConfig).items() if value}
+    asked: dict[str, Any] = settings_of(output, OutputConfig)
+    written = {key: str(value) for key, value in asked.items() if value}
     return {**stages, "select": settings_of(config, SelectConfig), "output": written}
 
 

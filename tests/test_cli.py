@@ -221,19 +221,19 @@ def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", small]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this machine lets us mount no small disk")
     try:
         told = explained(mine_toy(src, tgt, "--workdir", small / "work"))
         assert "no space left on device" in told
         assert "free some space" in told
-        subprocess.run(["mount", "-o", "remount,size=4m", small], check=True)
+        subprocess.run(["mount", "-o", "remount,size=4m", str(small)], check=True)
         result = mine_toy(src, tgt, "--workdir", small / "work")
         assert result.exit_code == 0, result.stderr
         assert result.stdout == mine_toy(src, tgt).stdout
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", str(small)], check=True)
 
 
 PROGRAM = [sys.executable, "-m", "bitextmine"]
@@ -241,7 +241,7 @@ PROGRAM = [sys.executable, "-m", "bitextmine"]
 
 @pytest.mark.encoder
 def test_a_reader_that_leaves_ends_the_run_quietly(tgt: Path) -> None:
-    command = [*PROGRAM, "mine", "--src", tgt, "--tgt", tgt, "--model", "use-m3", "--quiet"]
+    command = [*PROGRAM, "mine", "--src", str(tgt), "--tgt", str(tgt), "--quiet"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.close()
@@ -261,10 +261,12 @@ def test_a_stopped_run_cleans_up_and_says_so(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     # An open pipe on stdin keeps the run waiting for more sentences.
-    command = [*PROGRAM, "mine", "--src", tgt, "--tgt", "-", "--model", "use-m3"]
+    command = [*PROGRAM, "mine", "--src", str(tgt), "--tgt", "-"]
     environment = {**os.environ, "TMPDIR": str(scratch)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
         deadline = time.monotonic() + 30
         while not list(scratch.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -87,10 +87,11 @@ def test_a_run_that_died_goes_on_and_gives_the_same_bytes(
 
 
 def test_unusable_vectors_become_zero_and_are_counted() -> None:
-    vectors = np.float32([[3, 4], [0, 0], [np.nan, 1], [1, 0], [0, 2]])
+    vectors = np.array([[3, 4], [0, 0], [np.nan, 1], [1, 0], [0, 2]], dtype=np.float32)
     halfs, unusable = unit_halfs(vectors, (5, 2), "toy")
     assert unusable == 2
-    np.testing.assert_allclose(halfs, [[0.6, 0.8], [0, 0], [0, 0], [1, 0], [0, 1]], atol=1e-3)
+    wanted = np.array([[0.6, 0.8], [0, 0], [0, 0], [1, 0], [0, 1]])
+    np.testing.assert_allclose(halfs.astype(np.float64), wanted, atol=1e-3)
 
 
 def test_an_encoder_that_gives_mostly_garbage_is_refused() -> None:

@@ -8,8 +8,8 @@ from bitextmine.margin import compute_margins
 from bitextmine.search.neighbours import Neighbours
 
 # cosines: src 0 = [0.9, 0.5], src 1 = [0.6, 0.8]
-FWD = Neighbours(np.float32([[0.9, 0.5], [0.8, 0.6]]), np.array([[0, 1], [1, 0]]))
-BWD = Neighbours(np.float32([[0.9, 0.6], [0.8, 0.5]]), np.array([[0, 1], [1, 0]]))
+FWD = Neighbours(np.array([[0.9, 0.5], [0.8, 0.6]], dtype=np.float32), np.array([[0, 1], [1, 0]]))
+BWD = Neighbours(np.array([[0.9, 0.6], [0.8, 0.5]], dtype=np.float32), np.array([[0, 1], [1, 0]]))
 # means: src 0 = 0.7, src 1 = 0.7; tgt 0 = 0.75, tgt 1 = 0.65
 
 
@@ -61,7 +61,7 @@ def test_a_pair_has_the_same_score_from_both_sides() -> None:
 
 @pytest.mark.parametrize("cosine", [-0.02, 0.0, 0.0005])
 def test_a_ratio_over_a_neighbourhood_that_is_not_positive_is_undefined(cosine: float) -> None:
-    lists = Neighbours(np.float32([[cosine]]), np.array([[0]]))
+    lists = Neighbours(np.array([[cosine]], dtype=np.float32), np.array([[0]]))
     margins = compute_margins(lists, lists, "ratio")
     assert np.isneginf(margins.fwd).all()
     assert margins.undefined == 2

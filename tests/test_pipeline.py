@@ -1,6 +1,7 @@
 """The whole journey: the same pairs however it ran, resumed or not, and counts that add up."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import TOY_INFO
 
-from bitextmine import MineConfig, buckets, encoding, mine, pipeline, workdir
+from bitextmine import MineConfig, buckets, encoding, mine, pipeline
 from bitextmine.config import SelectConfig
 from bitextmine.errors import BitextmineError, OutputError, WorkdirError
 from bitextmine.model_choice import default_threshold
@@ -281,7 +282,7 @@ def test_nothing_is_left_in_the_temporary_folder(
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    monkeypatch.setattr(workdir.tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     mine(config(corpus))
     with pytest.raises(BitextmineError):
         mine(config(corpus, model="no such model"))

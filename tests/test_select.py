@@ -15,7 +15,7 @@ from bitextmine.search.neighbours import Ids, Neighbours
 from bitextmine.select import Pairs, best_one_to_one, select_pairs
 
 # cosines: rows src, columns tgt
-TABLE = np.float32([[0.9, 0.8, 0.1], [0.88, 0.3, 0.2], [0.1, 0.2, 0.25]])
+TABLE = np.array([[0.9, 0.8, 0.1], [0.88, 0.3, 0.2], [0.1, 0.2, 0.25]], dtype=np.float32)
 
 
 def neighbours(table: np.ndarray, k: int) -> Neighbours:
