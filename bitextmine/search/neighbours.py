@@ -27,7 +27,9 @@ class Neighbours:
 
     def __post_init__(self) -> None:
         if self.cosines.shape != self.ids.shape or self.cosines.ndim != 2:
-            raise ValueError(f"cosines {self.cosines.shape} and ids {self.ids.shape} must be (n, k)")
+            raise ValueError(
+                f"cosines {self.cosines.shape} and ids {self.ids.shape} must be (n, k)"
+            )
 
     @property
     def k(self) -> int:

@@ -1,0 +1,209 @@
+"""Exact two-way nearest neighbours: each block of similarities is computed once, for both ways.
+
+The matrix product only nominates. It runs in the fastest format the processor has, keeps a few
+candidates more than asked, and everything it says is within a proven error of the truth. The
+candidates are then ranked by exact cosines: a product of two float16 numbers is a multiple of
+2^-48, so float64 adds products of unit vectors without rounding, in whatever order, and the dot
+product has the same bits on every machine. A row whose k-th exact cosine is not above all that
+could have been dropped is searched again in float64. So the answer is that of brute force, bit
+for bit, whatever the blocks, threads, shards, device or format of the product.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from bitextmine.search.neighbours import Halfs, Ids, Neighbours
+from bitextmine.search.precision import GemmName, Precision, choose_dtype, measure_precision
+from bitextmine.search.proof import Ranking
+from bitextmine.search.score_block import TILE, ScoreBlock
+from bitextmine.search.shortlists import Shortlists
+from bitextmine.search.side import Side
+from bitextmine.search.workers import share_out
+
+Progress = Callable[[int], object]
+
+SRC_BLOCK = 1024  # with TGT_BLOCK, a block of similarities that stays in cache
+TGT_BLOCK = 2048
+RESIDENT_BYTES = 64 << 20  # src rows kept converted, so that each tgt row is converted rarely
+# Candidates kept beyond k. The error of bfloat16 hides ranks among more rivals than float32.
+SPARE = {torch.float32: 6, torch.bfloat16: 20}
+_LARGEST_BLOCK = 1 << 16  # columns are sorted as 16-bit numbers
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What stays the same from block to block."""
+
+    precision: Precision
+    device: str
+    n_workers: int
+    src_block: int
+    tgt_block: int
+
+    def lists(self, start: int, stop: int, block: int, k: int) -> list[Shortlists]:
+        """Empty lists for a range of positions, block by block."""
+        keep = k + SPARE[self.precision.dtype]
+        return [
+            Shortlists(min(block, stop - at), k=k, keep=keep, precision=self.precision, start=at)
+            for at in range(start, stop, block)
+        ]
+
+    def factor(self, side: Side, lists: Shortlists) -> torch.Tensor:
+        """Unit rows of a block, in the format and on the device of the product."""
+        return side.unit_rows(lists.start, lists.stop).to(self.device, self.precision.dtype)
+
+    def scores(self) -> ScoreBlock:
+        """A buffer for one worker."""
+        return ScoreBlock(self.src_block, self.tgt_block, self.precision.dtype, self.device)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One block: similarities to compute, and the lists of its rows and columns."""
+
+    src_factor: torch.Tensor
+    tgt_factor: torch.Tensor
+    src_lists: Shortlists
+    tgt_lists: Shortlists
+
+
+def two_way_neighbours(
+    src: Halfs,
+    tgt: Halfs,
+    *,
+    k: int,
+    src_ids: Ids,
+    tgt_ids: Ids,
+    device: str = "cpu",
+    threads: int | None = None,
+    gemm: GemmName = "auto",
+    src_block: int = SRC_BLOCK,
+    tgt_block: int = TGT_BLOCK,
+    progress: Progress | None = None,
+) -> tuple[Neighbours, Neighbours]:
+    """Find the k nearest tgt sentences of every src sentence, and the reverse.
+
+    Sentences are ranked by cosine rounded to float32, equal cosines by ascending id. The
+    cosine with a zero vector is 0.
+
+    Parameters
+    ----------
+    src, tgt : ndarray of float16, shapes (n, d) and (m, d)
+        Rows of length 1 up to rounding (at most 2), perhaps memory-mapped; read by blocks.
+    k : int
+        Neighbours a sentence gets; fewer if the other side has fewer.
+    src_ids, tgt_ids : ndarray of int64, shapes (n,) and (m,)
+        Unique, in any order.
+    device : str
+        Where the matrix products run, such as "cpu" or "cuda:0".
+    threads : int, optional
+        CPU threads; by default as many as torch is set to use.
+    gemm : "auto", "float32" or "bfloat16"
+        Format of the matrix products, which decides speed and never the answer.
+    src_block, tgt_block : int
+        Rows and columns of a block of similarities; likewise.
+    progress : callable, optional
+        Called with a number of pairs, from any thread but one at a time, as they are shared out.
+
+    Returns
+    -------
+    fwd, bwd : Neighbours
+        src to tgt (n, min(k, m)) and tgt to src (m, min(k, n)), in the order of the rows.
+
+    Raises
+    ------
+    ValueError
+        If shapes or dtypes disagree, k < 1, or ids repeat.
+    EncoderError
+        If a vector is not finite or longer than 2.
+    """
+    if k < 1 or src.shape[1:] != tgt.shape[1:]:
+        raise ValueError(f"k is {k}, src {src.shape}, tgt {tgt.shape}")
+    with _torch_set(threads) as n_threads:
+        n_workers = n_threads if device == "cpu" else 1
+        src_side = Side.prepare(src, src_ids, name="src", n_workers=n_threads)
+        tgt_side = Side.prepare(tgt, tgt_ids, name="tgt", n_workers=n_threads)
+        fwd, bwd = Ranking(src_side, tgt_side, k), Ranking(tgt_side, src_side, k)
+        if len(src_side) and len(tgt_side):
+            dtype = choose_dtype(gemm, device)
+            plan = _Plan(
+                precision=measure_precision(dtype, src_side, tgt_side, n_workers=n_threads),
+                device=device,
+                n_workers=n_workers,
+                src_block=_fit(src_block, len(src_side)),
+                tgt_block=_fit(tgt_block, len(tgt_side)),
+            )
+            _search(plan, fwd, bwd, progress or (lambda n_pairs: None))
+            fwd.complete(device)
+            bwd.complete(device)
+        return fwd.neighbours(), bwd.neighbours()
+
+
+def _search(plan: _Plan, fwd: Ranking, bwd: Ranking, progress: Progress) -> None:
+    """Compare everything with everything, block by block, and rank what was nominated."""
+    src, tgt = fwd.own, bwd.own
+    row_bytes = src.vectors.shape[1] * plan.precision.dtype.itemsize
+    resident = max(1, RESIDENT_BYTES // (row_bytes * plan.src_block)) * plan.src_block
+    tgt_lists = plan.lists(0, len(tgt), plan.tgt_block, bwd.k)
+    for start, stop in src.blocks(resident):
+        src_lists = plan.lists(start, stop, plan.src_block, fwd.k)
+        tasks = _tasks(plan, src, tgt, src_lists, tgt_lists, progress)
+        compare = partial(_compare, plan=plan, n_src=stop, n_tgt=len(tgt))
+        share_out(tasks, compare, plan.n_workers)
+        share_out(src_lists, partial(_rank, ranking=fwd, plan=plan), plan.n_workers)
+    share_out(tgt_lists, partial(_rank, ranking=bwd, plan=plan), plan.n_workers)
+
+
+def _tasks(
+    plan: _Plan,
+    src: Side,
+    tgt: Side,
+    src_lists: list[Shortlists],
+    tgt_lists: list[Shortlists],
+    progress: Progress,
+) -> Iterator[_Task]:
+    """All blocks of resident src rows: each tgt block is converted once and meets them all."""
+    src_factors = [plan.factor(src, lists) for lists in src_lists]
+    for columns in tgt_lists:
+        tgt_factor = plan.factor(tgt, columns)
+        for rows, src_factor in zip(src_lists, src_factors, strict=True):
+            yield _Task(src_factor, tgt_factor, rows, columns)
+            progress(len(rows) * len(columns))
+
+
+def _compare(tasks: Iterator[_Task], *, plan: _Plan, n_src: int, n_tgt: int) -> None:
+    """Compute blocks and nominate candidates; n_src and n_tgt say how many lists have seen all."""
+    scores = plan.scores()
+    for task in tasks:
+        scores.multiply(task.src_factor, task.tgt_factor)
+        scores.nominate(task.src_lists, task.tgt_lists)
+        task.src_lists.saw(len(task.tgt_lists), until=n_tgt)
+        task.tgt_lists.saw(len(task.src_lists), until=n_src)
+
+
+def _rank(blocks: Iterator[Shortlists], *, ranking: Ranking, plan: _Plan) -> None:
+    """Rank the candidates of blocks of rows."""
+    for lists in blocks:
+        ranking.settle(lists, plan.precision)
+
+
+def _fit(block: int, n: int) -> int:
+    """Round a block up to whole tiles, and no larger than n needs."""
+    return min(-(-max(1, min(block, n)) // TILE) * TILE, _LARGEST_BLOCK)
+
+
+@contextmanager
+def _torch_set(threads: int | None) -> Iterator[int]:
+    """Use this many threads and true float32 products, and put back what was set before."""
+    n_threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(threads or n_threads)
+    torch.set_float32_matmul_precision("highest")  # "medium" may multiply in bfloat16
+    try:
+        yield threads or n_threads
+    finally:
+        torch.set_num_threads(n_threads)
+        torch.set_float32_matmul_precision(precision)

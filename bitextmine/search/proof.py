@@ -1,0 +1,124 @@
+"""From nominated candidates to proven neighbours: exact scores, and a second look where needed."""
+
+import numpy as np
+import torch
+
+from bitextmine.search.neighbours import Floats, Halfs, Ids, Neighbours
+from bitextmine.search.precision import EXACT, Precision
+from bitextmine.search.shortlists import EMPTY, Keys, Shortlists, pack, positions, similarities
+from bitextmine.search.side import Doubles, Side, as_cosines, pair_cosines
+
+_BLOCK = 1024  # rows and columns of a float64 block: 8 MB
+
+
+class Ranking:
+    """The exact neighbours of one side, as they become known."""
+
+    def __init__(self, own: Side, other: Side, k: int) -> None:
+        self.own, self.other = own, other
+        self.k = min(k, len(other))
+        self._keys = np.full((len(own), self.k), EMPTY, np.int64)
+        self._unproven: list[Ids] = []
+
+    def settle(self, lists: Shortlists, precision: Precision) -> None:
+        """Rank what was nominated for a block of rows, and note what that does not prove."""
+        ranked = rank_exactly(lists, self.own, self.other, precision)
+        self._keys[lists.start : lists.stop] = ranked
+        self._unproven.append(lists.start + unproven(lists, ranked, precision))
+
+    def complete(self, device: str) -> None:
+        """Search again what is not proven."""
+        rows = np.concatenate([np.empty(0, np.int64), *self._unproven])
+        floor = similarities(self._keys[rows, -1])
+        self._keys[rows] = search_exactly(self.own, rows, floor, self.other, self.k, device)
+
+    def neighbours(self) -> Neighbours:
+        """Unpack cosines and ids, in the order in which the vectors were given."""
+        keys = self._keys
+        if self.own.order is not None:
+            keys = np.empty_like(self._keys)
+            keys[self.own.order] = self._keys
+        return Neighbours(similarities(keys), self.other.ids[positions(keys)])
+
+
+def rank_exactly(lists: Shortlists, own: Side, other: Side, precision: Precision) -> Keys:
+    """Rank the candidates of a block of rows by their exact cosines.
+
+    Returns
+    -------
+    ndarray of int64, shape (n, k)
+        Exact cosines and positions, packed.
+    """
+    approximate = similarities(lists.keys)
+    kth = approximate[:, lists.k - 1]
+    contenders = (approximate >= (kth - precision.slack(kth))[:, None]) & (lists.keys != EMPTY)
+    rows, slots = np.nonzero(contenders)
+    candidates = positions(lists.keys[rows, slots])
+    ranked = np.full_like(lists.keys, EMPTY)
+    ranked[rows, slots] = pack(pair_cosines(own, rows + lists.start, other, candidates), candidates)
+    ranked.sort(axis=1)
+    return ranked[:, : lists.k]
+
+
+def unproven(lists: Shortlists, ranked: Keys, precision: Precision) -> Ids:
+    """Find the rows where a sentence that was never nominated might belong.
+
+    What was dropped had at most the threshold as similarity, so its cosine is at most the
+    threshold plus the error. Where that reaches the k-th cosine, the row proves nothing.
+    """
+    limits = lists.thresholds.astype(np.float64) + precision.errors(lists.thresholds)
+    kth = similarities(ranked[:, -1])
+    return np.flatnonzero(~(kth > limits.astype(np.float32)))
+
+
+def search_exactly(own: Side, rows: Ids, floor: Floats, other: Side, k: int, device: str) -> Keys:
+    """Find the k nearest of some positions from float64 blocks, exact as they are.
+
+    Ties are what leads here, so equal vectors are searched once, and as candidates come in
+    order of position, later ones never displace the equal ones that a list holds already.
+
+    Parameters
+    ----------
+    floor : ndarray of float32, shape (len(rows),)
+        A cosine that k neighbours are known to reach, -inf if unknown.
+
+    Returns
+    -------
+    ndarray of int64, shape (len(rows), k)
+        Exact cosines and positions, packed.
+    """
+    found = np.empty((len(rows), k), np.int64)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        vectors = own.take(block)
+        firsts, inverse = _distinct(vectors)
+        lists = Shortlists(len(firsts), k=k, keep=k, precision=EXACT)
+        # A candidate must exceed the threshold, and one equal to the floor may be needed.
+        lists.thresholds[:] = np.nextafter(floor[start : start + _BLOCK][firsts], -np.inf)
+        _fill_exactly(lists, vectors[firsts], own.lengths[block[firsts]], other, device)
+        found[start : start + _BLOCK] = lists.keys[inverse]
+    return found
+
+
+def _fill_exactly(
+    lists: Shortlists, vectors: Halfs, lengths: Doubles, other: Side, device: str
+) -> None:
+    """Offer all of the other side, in order of position."""
+    doubles = torch.from_numpy(vectors).to(device).double()
+    for start, stop in other.blocks(_BLOCK):
+        block = torch.from_numpy(other.rows(start, stop)).to(device).double()
+        dots = torch.mm(doubles, block.t()).cpu().numpy()
+        cosines = as_cosines(dots, lengths[:, None] * other.lengths[start:stop])
+        if not start and lists.k <= stop:  # where no floor is known, the first block gives one
+            kth = np.partition(cosines, stop - lists.k, axis=1)[:, stop - lists.k]
+            lists.raise_thresholds(np.nextafter(kth, np.float32(-np.inf)))
+        rows, columns = np.nonzero(cosines > lists.thresholds[:, None])
+        lists.add(rows, columns + start, cosines[rows, columns])
+        lists.sort()
+
+
+def _distinct(vectors: Halfs) -> tuple[Ids, Ids]:
+    """First row of each distinct vector, and for every row which distinct vector it is."""
+    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.shape[1] * 2)))
+    _, firsts, inverse = np.unique(rows.ravel(), return_index=True, return_inverse=True)
+    return firsts, inverse

@@ -1,0 +1,118 @@
+"""One side of a search: fp16 vectors in ascending order of id, and exact cosines between two."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bitextmine.errors import EncoderError
+from bitextmine.search.neighbours import Floats, Halfs, Ids
+from bitextmine.search.workers import share_out
+
+Doubles = NDArray[np.float64]
+
+# A product of two float16 numbers is a multiple of 2^-48. While sums stay below 2^5 in size
+# they need at most 53 bits, so float64 adds them without any rounding, in whatever order.
+LARGEST_NORM = 2.0
+_CHUNK_ELEMENTS = 1 << 17  # numbers gathered at a time: 512 kB in float32 stay in cache
+
+
+@dataclass(frozen=True)
+class Side:
+    """The vectors of one side, addressed by position: the rank of their ids.
+
+    Attributes
+    ----------
+    vectors : ndarray of float16, shape (n, d)
+        As given, perhaps memory-mapped; read by blocks.
+    ids : ndarray of int64, shape (n,)
+        Ascending.
+    order : ndarray of int64, shape (n,), or None
+        The row of each position; None if rows already ascend by id.
+    lengths : ndarray of float64, shape (n,)
+        Norms by position; infinite for a zero vector, which makes all its cosines 0.
+    """
+
+    vectors: Halfs
+    ids: Ids
+    order: Ids | None
+    lengths: Doubles
+
+    @classmethod
+    def prepare(cls, vectors: Halfs, ids: Ids, *, name: str, n_workers: int = 1) -> "Side":
+        """Check one side, sort it by id and measure its vectors."""
+        if vectors.ndim != 2 or vectors.dtype != np.float16 or ids.shape != vectors.shape[:1]:
+            raise ValueError(f"{name}: {vectors.dtype} {vectors.shape} and ids {ids.shape}")
+        order = None if np.all(ids[1:] > ids[:-1]) else np.argsort(ids, kind="stable")
+        ascending = ids if order is None else ids[order]
+        if np.any(ascending[1:] == ascending[:-1]):
+            raise ValueError(f"{name}: ids are not unique")
+        side = cls(vectors, ascending, order, np.zeros(len(ids)))
+        share_out(side.blocks(1024), side._measure, n_workers)
+        side._refuse_unusable(name)
+        side.lengths[side.lengths == 0] = np.inf
+        return side
+
+    def _measure(self, blocks: Iterator[tuple[int, int]]) -> None:
+        """Fill in the lengths of some ranges."""
+        for start, stop in blocks:
+            squares = torch.from_numpy(self.rows(start, stop)).float().square_()  # 22 bits: exact
+            self.lengths[start:stop] = squares.sum(1, dtype=torch.float64).sqrt_().numpy()
+
+    def _refuse_unusable(self, name: str) -> None:
+        """Raise if a vector has no direction or is too long for exact sums."""
+        unusable = np.flatnonzero(~(self.lengths <= LARGEST_NORM))  # NaN is unusable too
+        if len(unusable):
+            first = unusable[0]
+            raise EncoderError(
+                f"{name} sentence {self.ids[first]} has a vector of length {self.lengths[first]:g}"
+                f" ({len(unusable)} such vectors)",
+                hint="encode again: vectors must be finite and of length 1",
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def blocks(self, size: int) -> Iterator[tuple[int, int]]:
+        """Cut the positions into ranges of at most this size."""
+        return ((start, min(start + size, len(self))) for start in range(0, len(self), size))
+
+    def rows(self, start: int, stop: int) -> Halfs:
+        """Copy the vectors of a range of positions."""
+        if self.order is not None:
+            return self.take(np.arange(start, stop))
+        return np.array(self.vectors[start:stop])
+
+    def take(self, positions: Ids) -> Halfs:
+        """Copy the vectors of some positions."""
+        rows = positions if self.order is None else self.order[positions]
+        return np.take(self.vectors, rows, axis=0)
+
+    def unit_rows(self, start: int, stop: int) -> torch.Tensor:
+        """Copy a range as float32 rows of length 1, zero vectors excepted."""
+        scales = (1 / self.lengths[start:stop]).astype(np.float32)
+        unit = torch.from_numpy(self.rows(start, stop)).float()
+        return unit.mul_(torch.from_numpy(scales)[:, None])
+
+
+def pair_cosines(src: Side, src_positions: Ids, tgt: Side, tgt_positions: Ids) -> Floats:
+    """Compute the exact cosine of each pair, rounded to float32.
+
+    The sum of products is exact in float64 and what follows is one fixed sequence of
+    correctly rounded operations, so the same pair has the same bits on every machine.
+    """
+    dots = np.empty(len(src_positions))
+    step = max(1, _CHUNK_ELEMENTS // max(1, src.vectors.shape[1]))
+    for start in range(0, len(dots), step):
+        chunk = slice(start, start + step)
+        products = torch.from_numpy(src.take(src_positions[chunk])).float()
+        products *= torch.from_numpy(tgt.take(tgt_positions[chunk])).float()  # 22 bits: exact
+        dots[chunk] = products.sum(1, dtype=torch.float64).numpy()
+    return as_cosines(dots, src.lengths[src_positions] * tgt.lengths[tgt_positions])
+
+
+def as_cosines(dots: Doubles, divisors: Doubles) -> Floats:
+    """Divide and round to float32; -0 becomes 0 so that equal cosines have equal bits."""
+    return (dots / divisors).astype(np.float32) + np.float32(0)

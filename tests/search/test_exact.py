@@ -1,0 +1,300 @@
+"""The search must answer as brute force does, bit for bit, however it is cut and computed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bitextmine.errors import EncoderError
+from bitextmine.search.exact import two_way_neighbours
+from bitextmine.search.neighbours import Floats, Halfs, Ids, Neighbours
+from bitextmine.search.precision import GemmName, choose_dtype, measure_precision
+from bitextmine.search.side import Side, pair_cosines
+
+GEMMS: tuple[GemmName, ...] = ("float32", "bfloat16")
+Corpora = tuple[Halfs, Halfs]
+
+
+def unit(rows: NDArray[np.float64]) -> Halfs:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(lengths > 0, lengths, 1)).astype(np.float16)
+
+
+def clustered(n: int, m: int, d: int, seed: int = 0) -> Corpora:
+    """Vectors with near neighbours: a few topics, small differences."""
+    rng = np.random.default_rng(seed)
+    topics = rng.normal(size=(1 + (n + m) // 40, d))
+    src = topics[rng.integers(len(topics), size=n)] + 0.4 * rng.normal(size=(n, d))
+    tgt = topics[rng.integers(len(topics), size=m)] + 0.4 * rng.normal(size=(m, d))
+    return unit(src), unit(tgt)
+
+
+def brute_force(src: Halfs, tgt: Halfs, tgt_ids: Ids, k: int) -> Neighbours:
+    """The definition of the answer, in one direction: float64 cosines, fully sorted."""
+    src64, tgt64 = src.astype(np.float64), tgt.astype(np.float64)
+    src_norms = np.sqrt((src64 * src64).sum(1))
+    tgt_norms = np.sqrt((tgt64 * tgt64).sum(1))
+    products = src_norms[:, None] * tgt_norms
+    cosines = np.divide(src64 @ tgt64.T, products, where=products > 0, out=np.zeros_like(products))
+    rounded = cosines.astype(np.float32) + np.float32(0)  # no negative zeros
+    ids = np.broadcast_to(tgt_ids, rounded.shape)
+    best = np.lexsort((ids, -rounded), axis=1)[:, :k]
+    return Neighbours(np.take_along_axis(rounded, best, 1), np.take_along_axis(ids, best, 1))
+
+
+def assert_same(found: Neighbours, expected: Neighbours) -> None:
+    assert found.cosines.dtype == np.float32
+    assert found.ids.dtype == np.int64
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.cosines.view(np.int32), expected.cosines.view(np.int32))
+
+
+def assert_brute_force(
+    corpora: Corpora, k: int, gemm: GemmName, *, src_block: int = 48, tgt_block: int = 80
+) -> None:
+    """Compare both ways with brute force, under ids that are neither dense nor sorted."""
+    src, tgt = corpora
+    rng = np.random.default_rng(1)
+    src_ids = rng.permutation(3 * len(src) + 1)[: len(src)].astype(np.int64) - 7
+    tgt_ids = rng.permutation(3 * len(tgt) + 1)[: len(tgt)].astype(np.int64) + 2**40
+    fwd, bwd = two_way_neighbours(
+        src,
+        tgt,
+        k=k,
+        src_ids=src_ids,
+        tgt_ids=tgt_ids,
+        gemm=gemm,
+        src_block=src_block,
+        tgt_block=tgt_block,
+    )
+    assert_same(fwd, brute_force(src, tgt, tgt_ids, k))
+    assert_same(bwd, brute_force(tgt, src, src_ids, k))
+
+
+def search(
+    src: Halfs, tgt: Halfs, k: int = 1, gemm: GemmName = "auto"
+) -> tuple[Neighbours, Neighbours]:
+    src_ids, tgt_ids = np.arange(len(src)), np.arange(len(tgt))
+    return two_way_neighbours(src, tgt, k=k, src_ids=src_ids, tgt_ids=tgt_ids, gemm=gemm)
+
+
+def test_a_case_small_enough_to_check_by_hand() -> None:
+    src = np.array([[1, 0], [0, 1]], np.float16)
+    tgt = np.array([[0.5, 0.5], [0, 1], [-1, 0]], np.float16)
+    fwd, bwd = two_way_neighbours(
+        src, tgt, k=2, src_ids=np.array([20, 10]), tgt_ids=np.array([5, 3, 4])
+    )
+    half = np.float32(np.sqrt(0.5))
+    assert fwd.ids.tolist() == [[5, 3], [3, 5]]
+    assert fwd.cosines.tolist() == [[half, 0], [1, half]]
+    assert bwd.ids.tolist() == [[10, 20], [10, 20], [10, 20]]  # of the tie, the lower id first
+    assert bwd.cosines.tolist() == [[half, half], [1, 0], [0, -1]]
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+@pytest.mark.parametrize("k", [1, 4, 16])
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(301, 517, 37), (64, 160, 128), (1, 700, 5), (97, 3, 64)]
+)
+def test_equals_brute_force_for_any_shape(n: int, m: int, d: int, k: int, gemm: GemmName) -> None:
+    assert_brute_force(clustered(n, m, d), k, gemm)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+def test_equals_brute_force_on_default_blocks(gemm: GemmName) -> None:
+    assert_brute_force(clustered(2500, 4200, 64), 4, gemm, src_block=1024, tgt_block=2048)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+def test_equals_brute_force_without_any_structure(gemm: GemmName) -> None:
+    rng = np.random.default_rng(0)
+    corpora = unit(rng.normal(size=(700, 512))), unit(rng.normal(size=(900, 512)))
+    assert_brute_force(corpora, 8, gemm)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+@pytest.mark.parametrize("k", [9, 10, 11, 200])
+def test_k_is_capped_to_the_other_side(k: int, gemm: GemmName) -> None:
+    assert_brute_force(clustered(10, 150, 16), k, gemm)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+def test_identical_vectors_rank_by_id(gemm: GemmName) -> None:
+    src, tgt = clustered(400, 500, 32)
+    src[50:300] = src[0]
+    tgt[100:450] = src[0]
+    assert_brute_force((src, tgt), 4, gemm)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+def test_nearly_identical_vectors_are_told_apart(gemm: GemmName) -> None:
+    # Differences of one unit in the last place of single components: far below what either
+    # format of the product can see.
+    rng = np.random.default_rng(0)
+    src, tgt = clustered(200, 600, 32)
+    tgt[:500] = tgt[0]
+    cells = np.arange(500), rng.integers(32, size=500)
+    tgt[cells] = np.nextafter(tgt[cells], np.float16(2))
+    assert_brute_force((src, tgt), 4, gemm)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+def test_negative_cosines_rank_like_others(gemm: GemmName) -> None:
+    src, tgt = clustered(200, 300, 24)
+    assert_brute_force((np.abs(src), -np.abs(tgt)), 5, gemm)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+def test_zero_vectors_have_cosine_zero_with_everything(gemm: GemmName) -> None:
+    src, tgt = clustered(200, 300, 24)
+    src[::3] = 0
+    tgt[::2] = 0
+    assert_brute_force((src, tgt), 5, gemm)
+    assert_brute_force((np.abs(src), -np.abs(tgt)), 5, gemm)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+def test_lengths_other_than_one_do_not_matter(gemm: GemmName) -> None:
+    src, tgt = clustered(200, 300, 24)
+    lengths = np.linspace(0.01, 1.9, 300)[:, None]
+    assert_brute_force((src, (tgt * lengths).astype(np.float16)), 5, gemm)
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+def test_ties_do_not_cost_a_look_at_every_pair(
+    gemm: GemmName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_scored: list[int] = []
+
+    def count(own: Side, rows: Ids, other: Side, candidates: Ids) -> Floats:
+        n_scored.append(len(rows))
+        return pair_cosines(own, rows, other, candidates)
+
+    monkeypatch.setattr("bitextmine.search.proof.pair_cosines", count)
+    src = np.tile(unit(np.ones((1, 16))), (1000, 1))
+    fwd, bwd = search(src, src, k=4, gemm=gemm)
+    assert fwd.ids.tolist() == bwd.ids.tolist() == [[0, 1, 2, 3]] * 1000
+    assert sum(n_scored) < 100_000  # of a million pairs
+
+
+def test_empty_sides_have_no_neighbours() -> None:
+    src, nothing = clustered(3, 1, 8)[0], np.empty((0, 8), np.float16)
+    fwd, bwd = search(src, nothing)
+    assert (fwd.ids.shape, bwd.ids.shape) == ((3, 0), (0, 1))
+    fwd, bwd = search(nothing, src)
+    assert (fwd.ids.shape, bwd.ids.shape) == ((0, 1), (3, 0))
+
+
+def test_reads_memory_maps_and_reports_progress(tmp_path: Path) -> None:
+    src, tgt = clustered(300, 200, 16)
+    np.save(tmp_path / "ü src.npy", src)
+    mapped = np.load(tmp_path / "ü src.npy", mmap_mode="r")
+    n_pairs: list[int] = []
+    fwd, _ = two_way_neighbours(
+        mapped,
+        tgt,
+        k=4,
+        src_ids=np.arange(300),
+        tgt_ids=np.arange(200),
+        tgt_block=64,
+        progress=n_pairs.append,
+    )
+    assert_same(fwd, brute_force(src, tgt, np.arange(200), 4))
+    assert sum(n_pairs) == 300 * 200
+    assert len(n_pairs) == 4
+
+
+def test_an_error_in_progress_reaches_the_caller() -> None:
+    src, tgt = clustered(300, 200, 16)
+
+    def interrupt(n_pairs: int) -> None:
+        raise KeyboardInterrupt
+
+    ids = np.arange(300)
+    with pytest.raises(KeyboardInterrupt):
+        two_way_neighbours(src, tgt, k=4, src_ids=ids, tgt_ids=ids[:200], progress=interrupt)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3.0])
+def test_refuses_vectors_without_a_direction(value: float) -> None:
+    src, tgt = clustered(5, 5, 8)
+    tgt[3, 2] = value
+    with pytest.raises(EncoderError, match="tgt sentence 3 has a vector of length"):
+        search(src, tgt)
+
+
+def test_refuses_repeated_ids_and_unlike_shapes() -> None:
+    src, tgt = clustered(5, 4, 8)
+    with pytest.raises(ValueError, match="not unique"):
+        two_way_neighbours(src, tgt, k=1, src_ids=np.zeros(5, np.int64), tgt_ids=np.arange(4))
+    with pytest.raises(ValueError, match="src"):
+        search(src, tgt[:, :4])
+    with pytest.raises(ValueError, match="float32"):
+        two_way_neighbours(
+            src.astype(np.float32),  # as a caller without a type checker would
+            tgt,
+            k=1,
+            src_ids=np.arange(5),
+            tgt_ids=np.arange(4),
+        )
+
+
+def test_leaves_the_settings_of_torch_as_they_were() -> None:
+    src, tgt = clustered(50, 50, 8)
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    two_way_neighbours(src, tgt, k=1, src_ids=np.arange(50), tgt_ids=np.arange(50), threads=1)
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+@pytest.mark.parametrize("d", [3, 64, 512, 1024])
+def test_products_stay_within_the_proven_error(d: int, gemm: GemmName) -> None:
+    src, tgt = clustered(200, 300, d)
+    sides = Side.prepare(src, np.arange(200), name="s"), Side.prepare(tgt, np.arange(300), name="t")
+    precision = measure_precision(choose_dtype(gemm, "cpu"), *sides)
+    factors = [side.unit_rows(0, len(side)).to(precision.dtype) for side in sides]
+    found = torch.mm(factors[0], factors[1].t()).float().numpy()
+    cosines = brute_force(src, tgt, np.arange(300), 300)
+    found = np.take_along_axis(found, cosines.ids, 1)
+    assert np.all(np.abs(found - cosines.cosines) <= precision.errors(found))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    sizes=st.tuples(st.integers(1, 90), st.integers(1, 90), st.integers(1, 24)),
+    k=st.integers(1, 12),
+    blocks=st.tuples(st.integers(1, 100), st.integers(1, 100)),
+    gemm=st.sampled_from(GEMMS),
+    threads=st.integers(1, 3),
+    grain=st.sampled_from([1, 2, 8, 1000]),  # coarse components make ties
+)
+def test_blocks_threads_and_formats_change_nothing(
+    sizes: tuple[int, int, int],
+    k: int,
+    blocks: tuple[int, int],
+    gemm: GemmName,
+    threads: int,
+    grain: int,
+) -> None:
+    n, m, d = sizes
+    rng = np.random.default_rng(n * m * d)
+    src = unit(np.round(grain * rng.normal(size=(n, d))))
+    tgt = unit(np.round(grain * rng.normal(size=(m, d))))
+    src_ids, tgt_ids = rng.permutation(n), rng.permutation(m)
+    fwd, bwd = two_way_neighbours(
+        src,
+        tgt,
+        k=k,
+        src_ids=src_ids,
+        tgt_ids=tgt_ids,
+        gemm=gemm,
+        threads=threads,
+        src_block=blocks[0],
+        tgt_block=blocks[1],
+    )
+    assert_same(fwd, brute_force(src, tgt, tgt_ids, k))
+    assert_same(bwd, brute_force(tgt, src, src_ids, k))

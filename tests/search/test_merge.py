@@ -1,0 +1,90 @@
+"""Merging must give what one search of everything would have given."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitextmine.search.exact import two_way_neighbours
+from bitextmine.search.merge import merge_neighbours
+from bitextmine.search.neighbours import Neighbours
+
+
+def ranked(cosines: list[float], ids: list[int]) -> Neighbours:
+    return Neighbours(np.array([cosines], np.float32), np.array([ids], np.int64))
+
+
+def test_keeps_the_best_and_breaks_ties_by_id() -> None:
+    parts = [ranked([0.9, 0.5, 0.1], [7, 8, 3]), ranked([0.9, 0.5], [2, 1])]
+    merged = merge_neighbours(parts, 4)
+    assert merged.ids.tolist() == [[2, 7, 1, 8]]
+    assert merged.cosines.tolist() == np.array([[0.9, 0.9, 0.5, 0.5]], np.float32).tolist()
+
+
+def test_has_fewer_than_k_only_if_there_are_fewer() -> None:
+    merged = merge_neighbours([ranked([0.5], [1]), ranked([], []), ranked([-0.5], [0])], 4)
+    assert merged.ids.tolist() == [[1, 0]]
+    assert merged.cosines.dtype == np.float32
+    assert merged.ids.dtype == np.int64
+
+
+@pytest.mark.parametrize("n_rows", [[], [1, 2]])
+def test_refuses_parts_that_are_not_of_the_same_sentences(n_rows: list[int]) -> None:
+    parts = [Neighbours(np.zeros((n, 1), np.float32), np.zeros((n, 1), np.int64)) for n in n_rows]
+    with pytest.raises(ValueError, match="cannot be merged"):
+        merge_neighbours(parts, 1)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10**6), widths=st.lists(st.integers(0, 5), min_size=3, max_size=3))
+def test_order_and_grouping_of_parts_change_nothing(seed: int, widths: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    ids = np.argsort(rng.random((6, sum(widths))), axis=1)  # every id once a row
+    cosines = (rng.integers(-2, 3, size=ids.shape) / 4).astype(np.float32)  # many ties
+    cuts = np.cumsum(widths)[:-1]
+    a, b, c = (
+        merge_neighbours([Neighbours(part, part_ids)], 3)
+        for part, part_ids in zip(
+            np.split(cosines, cuts, axis=1), np.split(ids, cuts, axis=1), strict=True
+        )
+    )
+    at_once = merge_neighbours([a, b, c], 3)
+    grouped = merge_neighbours([c, merge_neighbours([b, a], 3)], 3)
+    np.testing.assert_array_equal(at_once.ids, grouped.ids)
+    np.testing.assert_array_equal(at_once.cosines, grouped.cosines)
+    best = np.lexsort((ids, -cosines), axis=1)[:, :3]
+    np.testing.assert_array_equal(at_once.ids, np.take_along_axis(ids, best, 1))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    k=st.integers(1, 12),
+    src_cut=st.integers(0, 60),
+    tgt_cut=st.integers(0, 80),
+)
+def test_shards_merge_to_the_search_of_everything(
+    seed: int, k: int, src_cut: int, tgt_cut: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    src = rng.integers(-1, 2, size=(60, 8)).astype(np.float16) / np.float16(4)  # many ties
+    tgt = rng.integers(-1, 2, size=(80, 8)).astype(np.float16) / np.float16(4)
+    src_ids, tgt_ids = rng.permutation(60), rng.permutation(80)
+    fwd, bwd = two_way_neighbours(src, tgt, k=k, src_ids=src_ids, tgt_ids=tgt_ids)
+    src_shards = slice(0, src_cut), slice(src_cut, None)
+    tgt_shards = slice(0, tgt_cut), slice(tgt_cut, None)
+    blocks = [
+        [
+            two_way_neighbours(src[i], tgt[j], k=k, src_ids=src_ids[i], tgt_ids=tgt_ids[j])
+            for j in tgt_shards
+        ]
+        for i in src_shards
+    ]
+    for i, row in zip(src_shards, blocks, strict=True):
+        merged = merge_neighbours([block[0] for block in row], k)
+        np.testing.assert_array_equal(merged.ids, fwd.ids[i])
+        np.testing.assert_array_equal(merged.cosines, fwd.cosines[i])
+    for j, column in zip(tgt_shards, zip(*blocks, strict=True), strict=True):
+        merged = merge_neighbours([block[1] for block in column], k)
+        np.testing.assert_array_equal(merged.ids, bwd.ids[j])
+        np.testing.assert_array_equal(merged.cosines, bwd.cosines[j])
