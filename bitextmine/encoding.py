@@ -8,6 +8,7 @@ no more, and the finished file is the same bytes however often it was resumed.
 import fcntl
 import logging
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from bitextmine.accounts import count_shards
-from bitextmine.encoders.base import Encoder
+from bitextmine.encoders.base import Encoded, Encoder, EncoderInfo
 from bitextmine.encoders.registry import load_encoder
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.machine import usable_threads
@@ -100,22 +101,39 @@ def _encode_rows(
     file.truncate(_HEADER_BYTES + done.rows * dim * 2 if done.rows else 0)
     if done.rows == 0:
         file.write(_npy_header(len(texts), dim))
-    with bar(label, total=len(texts), unit="sentences") as progress:
+    with (
+        bar(label, total=len(texts), unit="sentences") as progress,
+        ThreadPoolExecutor(1, "write vectors") as writer,
+    ):
         progress.update(done.rows)
+        writing: Future[None] | None = None
         for start in range(done.rows, len(texts), CHUNK_ROWS):
             stop = min(start + CHUNK_ROWS, len(texts))
             encoded = encoder.encode(texts.run(start, stop))
-            halfs, unusable = unit_halfs(encoded.embeddings, (stop - start, dim), encoder.info.name)
-            file.write(halfs.tobytes())
-            done.rows, done.truncated = stop, done.truncated + encoded.truncated
-            done.unusable += unusable
-            if stop < len(texts):
-                file.flush()
-                os.fsync(file.fileno())
-                write_json(_progress_path(files), asdict(done))
+            if writing is not None:
+                writing.result()
+            # One chunk is normalised, rounded and written while the next one is encoded.
+            writing = writer.submit(_write_chunk, file, files, done, encoded, stop, encoder.info)
             progress.update(stop - start)
-    file.flush()
+        if writing is not None:
+            writing.result()
     return done
+
+
+def _write_chunk(
+    file: BinaryIO, files: ShardFiles, done: _Progress, encoded: Encoded, stop: int,
+    info: EncoderInfo,
+) -> None:  # fmt: skip
+    """Add a chunk to the file, and only then to what is known to be on disk."""
+    shape = (stop - done.rows, info.dim)
+    halfs, unusable = unit_halfs(encoded.embeddings, shape, info.name)
+    file.write(halfs.tobytes())
+    file.flush()
+    os.fsync(file.fileno())
+    done.rows = stop
+    done.truncated += encoded.truncated
+    done.unusable += unusable
+    write_json(_progress_path(files), asdict(done))
 
 
 def _npy_header(rows: int, dim: int) -> bytes:
@@ -168,7 +186,7 @@ def unit_halfs(embeddings: Floats, shape: tuple[int, int], name: str) -> tuple[H
             f"{name} gave vectors of shape {embeddings.shape} for {shape}",
             hint="the encoder is broken or misdescribed; choose another --model",
         )
-    norms = np.linalg.norm(embeddings.astype(np.float32), axis=1)
+    norms = np.linalg.norm(embeddings, axis=1)
     usable = np.isfinite(norms) & (norms > 0)
     unusable = int(len(usable) - usable.sum())
     if 2 * unusable > len(usable):
@@ -178,7 +196,8 @@ def unit_halfs(embeddings: Floats, shape: tuple[int, int], name: str) -> tuple[H
         )
     if unusable:
         LOG.warning("%s gave %s zero or non-finite vectors; dropped", name, f"{unusable:,}")
-    units = np.where(usable[:, None], embeddings, 0) / np.where(usable, norms, 1)[:, None]
+        embeddings = np.where(usable[:, None], embeddings, 0)
+    units = embeddings / np.where(usable, norms, 1)[:, None]
     return units.astype(np.float16), unusable
 
 

@@ -2,12 +2,15 @@
 
 import importlib
 import re
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 UNKNOWN = "und"  # ISO 639-3 for "undetermined"
 
+_LOADING = threading.Lock()  # the model is loaded once
 _SAMPLED = 400  # sentences looked at, spread over the corpus
 _JOINED = 20  # sentences identified together: one short sentence is often mistaken
 
@@ -172,10 +175,23 @@ def identify_language(sentences: Sequence[str]) -> LanguageGuess:
     return LanguageGuess(code, alone[code] / alone.total(), len(sample))
 
 
+def load_ahead() -> None:
+    """Start loading the model in the background; unpacking it leaves Python free for other work."""
+    threading.Thread(target=_classifier, daemon=True).start()
+
+
+def _classifier() -> Callable[[str], tuple[object, ...]]:
+    """Return py3langid's classifier, its model loaded."""
+    with _LOADING:
+        langid = importlib.import_module("py3langid")
+        langid.classify("")  # loads the model, the first time
+        return cast(Callable[[str], tuple[object, ...]], langid.classify)
+
+
 def _votes(texts: Sequence[str]) -> Counter[str]:
     """Characters by language."""
-    langid = importlib.import_module("py3langid")
+    classify = _classifier()
     votes: Counter[str] = Counter()
     for text in texts:
-        votes[normalise_language(str(langid.classify(text)[0]))] += len(text)
+        votes[normalise_language(str(classify(text)[0]))] += len(text)
     return votes

@@ -21,6 +21,7 @@ from bitextmine.config import (
 from bitextmine.corpus import expand_inputs
 from bitextmine.encoding import encode_shard, encoded_counts
 from bitextmine.engines.local import run_tasks
+from bitextmine.languages import load_ahead
 from bitextmine.model_choice import ModelChoice, choose_model, default_threshold
 from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs, write_pairs
 from bitextmine.output.destination import ByteSink
@@ -78,6 +79,8 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
     check_output(config, to_stream=sink is not None)
     card = RunCard()
     with opened_workdir(config.workdir) as workdir:
+        if not (config.src_lang and config.tgt_lang):
+            load_ahead()  # needed as soon as the sentences are there
         shard(workdir, config, card)
         encode(workdir, config, card)
         search(workdir, config, card)

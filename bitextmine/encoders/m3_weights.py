@@ -1,5 +1,6 @@
 """The weights of use-m3, and what they make of single tokens."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +31,19 @@ class Weights:
 
     @staticmethod
     def load(path: Path) -> "Weights":
-        """Read the file once, writing the table of 63 MiB in place."""
+        """Read the file once, writing the table of 63 MiB in place, two parts at a time."""
         with np.load(path, allow_pickle=False) as archive:
-            parts = len(archive["scale"])
-            embeddings = np.empty((parts * len(archive["q1"]), DIM), dtype=np.uint8)
-            for part in range(parts):
-                embeddings[part::parts] = archive[f"q{part + 1}"]
             small = [name for name in archive.files if not name.startswith("q")]
             arrays = {name: torch.from_numpy(archive[name]) for name in small}
+            parts = len(arrays["scale"])
+            embeddings = np.empty((parts * len(archive["q1"]), DIM), dtype=np.uint8)
+
+        def read(part: int) -> None:
+            with np.load(path, allow_pickle=False) as archive:
+                embeddings[part::parts] = archive[f"q{part + 1}"]
+
+        with ThreadPoolExecutor(2) as readers:
+            list(readers.map(read, range(parts)))
         return Weights(
             torch.from_numpy(embeddings),
             arrays["scale"][:, None],

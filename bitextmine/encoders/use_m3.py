@@ -15,8 +15,10 @@ and the sum over a sentence runs token by token.
 
 import importlib.util
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -80,44 +82,50 @@ class UseM3:
         self._windows = [FastWindows.of(self._weights, n) for n, _ in ORDERS]
         self._tokeniser = Tokeniser(resources / "sp.model")
         self._tokens = TokenProducts(self._weights)
-        self._threads = threads
         self._workers = _single_threaded_workers(threads)
         self._one_call_at_a_time = threading.Lock()  # calls share the token products
 
     def encode(self, sentences: Sequence[str]) -> Encoded:
         """Encode the sentences, in the order given."""
         embeddings: Floats = np.empty((len(sentences), DIM), dtype=np.float32)
+        blocks = [sentences[i : i + _BLOCK] for i in range(0, len(sentences), _BLOCK)]
         with self._one_call_at_a_time:
-            for start in range(0, len(sentences), _BLOCK):
-                block = sentences[start : start + _BLOCK]
+            # Each block is tokenised while the one before it is computed.
+            ahead = deque(self._workers.submit(self._tokenise, block) for block in blocks[:1])
+            for number in range(len(blocks)):
+                block = ahead.popleft().result()
+                following = blocks[number + 1 : number + 2]
+                ahead.extend(self._workers.submit(self._tokenise, each) for each in following)
+                start = number * _BLOCK
                 embeddings[start : start + _BLOCK] = self._encode_block(block)
         return Encoded(embeddings)
 
-    def _encode_block(self, sentences: Sequence[str]) -> Floats:
-        tokens = self._tokenise(sentences)
+    def _tokenise(self, sentences: Sequence[str]) -> "_Block":
+        """Everything about some sentences that comes before arithmetic."""
+        tokens = self._tokeniser.encode(sentences)
         pieces = cut_into_pieces(tokens)
-        sums = torch.cat([self._sum_pieces(group) for group in _groups(pieces)])
+        return _Block(
+            torch.tensor([len(ids) for ids in tokens], dtype=torch.float32),
+            torch.tensor([i for i, piece in enumerate(pieces) if piece.opens_sentence]),
+            list(_groups(pieces)),
+        )
 
-        lengths = torch.tensor([len(ids) for ids in tokens], dtype=torch.float32)
-        firsts = torch.tensor([i for i, piece in enumerate(pieces) if piece.opens_sentence])
-        sums = self._workers.submit(_sum_rows, sums, torch.arange(len(sums)), firsts).result()
+    def _encode_block(self, block: "_Block") -> Floats:
+        sums = torch.cat([self._sum_pieces(group) for group in block.groups])
+        order = torch.arange(len(sums))
+        sums = self._workers.submit(_sum_rows, sums, order, block.firsts).result()
         heads = self._workers.map(
-            self._head, torch.split(sums, _HEAD_ROWS), torch.split(lengths, _HEAD_ROWS)
+            self._head, torch.split(sums, _HEAD_ROWS), torch.split(block.lengths, _HEAD_ROWS)
         )
         embeddings: Floats = torch.cat(list(heads)).numpy()
         return embeddings
 
-    def _tokenise(self, sentences: Sequence[str]) -> list[list[int]]:
-        share = -(-len(sentences) // self._threads)
-        shares = [sentences[i : i + share] for i in range(0, len(sentences), share)]
-        return [ids for done in self._workers.map(self._tokeniser.encode, shares) for ids in done]
-
-    def _sum_pieces(self, pieces: Sequence[Piece]) -> Tensor:
+    def _sum_pieces(self, group: "_Group") -> Tensor:
         """Features of each piece, summed over its tokens: (n_pieces, 1280)."""
-        new = self._tokens.admit(_distinct_tokens(pieces))
+        new = self._tokens.admit(group.distinct)
         blocks = [new[i : i + TOKEN_ROWS] for i in range(0, len(new), TOKEN_ROWS)]
         list(self._workers.map(self._tokens.compute, blocks))
-        return torch.cat(list(self._workers.map(self._sum_batch, _micro_batches(pieces))))
+        return torch.cat(list(self._workers.map(self._sum_batch, _micro_batches(group.pieces))))
 
     @torch.inference_mode()
     def _sum_batch(self, pieces: Sequence[Piece]) -> Tensor:
@@ -213,14 +221,28 @@ def _sum_rows(rows: Tensor, order: Tensor, firsts: Tensor) -> Tensor:
     return functional.embedding_bag(order, rows, firsts, mode="sum")
 
 
-def _distinct_tokens(pieces: Sequence[Piece]) -> Ids:
-    return np.unique(np.concatenate([piece.tokens for piece in pieces]))
+@dataclass(frozen=True)
+class _Group:
+    """Pieces whose distinct tokens have room together."""
+
+    pieces: Sequence[Piece]
+    distinct: Ids
 
 
-def _groups(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
+@dataclass(frozen=True)
+class _Block:
+    """Some sentences, tokenised."""
+
+    lengths: Tensor  # tokens of each sentence
+    firsts: Tensor  # the piece that opens each sentence
+    groups: list[_Group]
+
+
+def _groups(pieces: Sequence[Piece]) -> Iterator[_Group]:
     """Halve the pieces until the distinct tokens of each part have room."""
-    if len(_distinct_tokens(pieces)) <= KEPT_TOKENS:
-        yield pieces
+    distinct = np.unique(np.concatenate([piece.tokens for piece in pieces]))
+    if len(distinct) <= KEPT_TOKENS:
+        yield _Group(pieces, distinct)
     else:
         yield from _groups(pieces[: len(pieces) // 2])
         yield from _groups(pieces[len(pieces) // 2 :])
