@@ -61,14 +61,14 @@ class ManyValues(click.Command):
 class HintingGroup(click.Group):
     """Turns every failure we can explain into a line of cause and a line of remedy."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Show the commands in the order of the journey, not of the alphabet."""
+        return list(self.commands)
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command; the only place that turns failures into exit codes."""
         try:
             return super().main(*args, **kwargs)
-        except BrokenPipeError:
-            # Python would complain once more when it flushes stdout at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(EXIT_BROKEN_PIPE)
         except Terminated as signalled:
             sys.exit(signalled.exit_code)
 
@@ -83,12 +83,10 @@ class HintingGroup(click.Group):
         except KeyboardInterrupt:
             _say("interrupted", "a run with --workdir goes on where it stopped", fg="yellow")
             ctx.exit(EXIT_INTERRUPTED)
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                # click would turn it into exit code 1
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                ctx.exit(EXIT_BROKEN_PIPE)
-            raise
+        except BrokenPipeError:
+            # Python would complain once more when it flushes stdout at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(EXIT_BROKEN_PIPE)
 
 
 def _say(label: str, text: str, *, fg: str) -> None:
@@ -158,7 +156,7 @@ def main() -> None:
     TALK,
 )
 def mine(*, quiet: bool, verbose: bool, **flags: Any) -> None:
-    """Mine translation pairs from two monolingual corpora.
+    """Mine translation pairs from two corpora.
 
     \b
     bitextmine mine --src de.txt.zst --tgt en.txt.zst > pairs.tsv
@@ -197,6 +195,38 @@ def _summarise(card: dict[str, Any], out: Path | None) -> None:
         )
 
 
+@main.command()
+def models() -> None:
+    """List the encoders and whether they are ready.
+
+    \b
+    bitextmine models
+    """
+    from bitextmine.listing import model_listing
+
+    click.echo(model_listing())
+
+
+@main.command()
+@click.option("--best", default=8, show_default=True, help="How many of the best pairs to show.")
+@options(THREADS, TALK)
+def demo(*, best: int, threads: int, quiet: bool, verbose: bool) -> None:
+    """Mine the bundled sample and check the answers.
+
+    \b
+    bitextmine demo
+    """
+    _start(quiet=quiet, verbose=verbose)
+
+    from bitextmine.demo import run_demo
+
+    outcome = run_demo(threads=threads)
+    for line in outcome.shown(best):
+        click.echo(line)
+    if not quiet:
+        click.echo(outcome.summary, err=True)
+
+
 _KEPT = "The work directory; made if it is missing."
 _MADE = "The work directory of the stages before."
 
@@ -204,7 +234,7 @@ _MADE = "The work directory of the stages before."
 @main.command(cls=ManyValues)
 @options(INPUT, workdir_option(_KEPT, required=True), TALK)
 def shard(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
-    """Read and normalise both corpora, drop duplicates, make shards.
+    """Stage 1: read, normalise, drop duplicates, shard.
 
     \b
     bitextmine shard --workdir work --src de.txt.zst --tgt en.txt.zst
@@ -218,7 +248,7 @@ def shard(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
 @main.command()
 @options(ENCODER, workdir_option(_MADE, required=True), THREADS, TALK)
 def encode(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
-    """Turn the sentences of a work directory into vectors.
+    """Stage 2: turn the sentences into vectors.
 
     \b
     bitextmine encode --workdir work --src-lang de --tgt-lang en
@@ -232,7 +262,7 @@ def encode(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
 @main.command()
 @options(SEARCH, workdir_option(_MADE, required=True), THREADS, TALK)
 def search(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
-    """Find the nearest neighbours of every sentence, in both directions.
+    """Stage 3: find the nearest neighbours, both ways.
 
     \b
     bitextmine search --workdir work -k 4
@@ -255,7 +285,7 @@ def _run_stage(stage: str, config: Any, root: Path) -> None:
 @main.command()
 @options(SELECT, OUTPUT, workdir_option(_MADE, required=True), TALK)
 def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
-    """Choose pairs among the neighbours, as often as you like, in seconds.
+    """Stage 4: choose pairs, again and again in seconds.
 
     \b
     bitextmine select --workdir work > pairs.tsv
@@ -279,35 +309,3 @@ def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     sys.stdout.flush()
     if not quiet:
         _summarise(mined.card, output.out)
-
-
-@main.command()
-def models() -> None:
-    """List the encoders: dimension, languages, size, licence, threshold, ready or not.
-
-    \b
-    bitextmine models
-    """
-    from bitextmine.listing import model_listing
-
-    click.echo(model_listing())
-
-
-@main.command()
-@click.option("--best", default=8, show_default=True, help="How many of the best pairs to show.")
-@options(THREADS, TALK)
-def demo(*, best: int, threads: int, quiet: bool, verbose: bool) -> None:
-    """Mine the bundled German and English sample, and check the pairs against its answers.
-
-    \b
-    bitextmine demo
-    """
-    _start(quiet=quiet, verbose=verbose)
-
-    from bitextmine.demo import run_demo
-
-    outcome = run_demo(threads=threads)
-    for line in outcome.shown(best):
-        click.echo(line)
-    if not quiet:
-        click.echo(outcome.summary, err=True)

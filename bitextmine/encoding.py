@@ -1,6 +1,6 @@
 """Shards of sentences -> float16 unit vectors on disk, chunk by chunk.
 
-A shard is encoded in chunks of fixed rows. Each chunk is synced to a ``.part``
+A shard is encoded in chunks of as many rows as the encoder does in some seconds. Each chunk is synced to a ``.part``
 file before its progress is noted, so a killed run loses the chunk in hand and
 no more, and the finished file is the same bytes however often it was resumed.
 """
@@ -36,7 +36,6 @@ from bitextmine.workdir import (
 
 LOG = logging.getLogger(__name__)
 
-CHUNK_ROWS = 16_384
 _HEADER_BYTES = 128  # of a version 1 .npy file
 
 
@@ -107,8 +106,9 @@ def _encode_rows(
     ):
         progress.update(done.rows)
         writing: Future[None] | None = None
-        for start in range(done.rows, len(texts), CHUNK_ROWS):
-            stop = min(start + CHUNK_ROWS, len(texts))
+        chunk_rows = encoder.info.chunk_rows
+        for start in range(done.rows, len(texts), chunk_rows):
+            stop = min(start + chunk_rows, len(texts))
             encoded = encoder.encode(texts.run(start, stop))
             if writing is not None:
                 writing.result()

@@ -107,6 +107,7 @@ INPUT = [
 ENCODER = [
     click.option(
         "--model",
+        metavar="NAME",
         default=D.model,
         show_default=True,
         help="auto, or a name from `bitextmine models`.",
@@ -188,7 +189,7 @@ OUTPUT = [
         default="",
         callback=_columns,
         metavar="A,B,…",
-        help=f"Columns of --format tsv, from {','.join(choices.COLUMNS)}.",
+        help=f"Columns of --format tsv, from {', '.join(choices.COLUMNS)}.",
     ),
     click.option(
         "--rejects",

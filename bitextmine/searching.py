@@ -11,6 +11,7 @@ import numpy as np
 
 from bitextmine.accounts import count_shards
 from bitextmine.config import SearchConfig
+from bitextmine.machine import usable_threads
 from bitextmine.progress import bar
 from bitextmine.search.merge import merge_neighbours
 from bitextmine.search.neighbours import Neighbours
@@ -35,6 +36,7 @@ def search_block(root: Path, src_shard: int, tgt_shard: int, config: SearchConfi
             k=config.k,
             src_ids=numbers[0],
             tgt_ids=numbers[1],
+            threads=usable_threads(config.threads),
             progress=progress.update,
         )
     _save(path, fwd=fwd, bwd=bwd)

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from test_pipeline import src_line, tgt_line
 
+import bitextmine
 from bitextmine.cli import main
 
 COMMANDS = ("mine", "shard", "encode", "search", "select", "models", "demo")
@@ -279,3 +280,26 @@ def test_a_stopped_run_cleans_up_and_says_so(
         assert process.stdout.read() == ""
         assert "Traceback" not in process.stderr.read()
     assert list(scratch.iterdir()) == []
+
+
+SAMPLE = Path(bitextmine.__file__).parent / "sample"
+
+
+@pytest.mark.encoder
+@pytest.mark.parametrize(
+    "last", ["src/lines/0000.json", "tgt/shards/0000/shard.json", "src/shards/0000/encoding.json"]
+)
+def test_a_killed_run_goes_on_to_the_same_bytes(last: str, tmp_path: Path) -> None:
+    out, work = tmp_path / "pairs.tsv", tmp_path / "work"
+    command = [*PROGRAM, "mine", "--src", str(SAMPLE / "sample.de.zst")]
+    command += ["--tgt", str(SAMPLE / "sample.en.zst"), "--out", str(out), "--quiet"]
+    subprocess.run(command, check=True)
+    plain = out.read_bytes()
+    out.unlink()
+    with subprocess.Popen([*command, "--workdir", str(work)]) as process:
+        while not (work / last).exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+    assert not out.exists()
+    subprocess.run([*command, "--workdir", str(work)], check=True)
+    assert out.read_bytes() == plain

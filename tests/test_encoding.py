@@ -1,11 +1,12 @@
 """Vectors on disk: normalised, in the order of the sentences, and the same after a crash."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from toy import ToyEncoder
+from toy import TOY_INFO, ToyEncoder
 
 from bitextmine import encoding
 from bitextmine.config import ShardConfig
@@ -68,7 +69,7 @@ class DyingEncoder(ToyEncoder):
 def test_a_run_that_died_goes_on_and_gives_the_same_bytes(
     files: ShardFiles, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
-    monkeypatch.setattr(encoding, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(ToyEncoder, "info", replace(TOY_INFO, chunk_rows=8))
     use(monkeypatch, ToyEncoder())
     encode_shard(root_of(files), "src", 0, "toy", 1)
     whole = files.embeddings.read_bytes()

@@ -3,15 +3,16 @@
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy import TOY_INFO
+from toy import TOY_INFO, ToyEncoder
 
-from bitextmine import MineConfig, buckets, encoding, mine, pipeline
+from bitextmine import MineConfig, buckets, mine, pipeline
 from bitextmine.config import SelectConfig
 from bitextmine.errors import BitextmineError, OutputError, WorkdirError
 from bitextmine.model_choice import default_threshold
@@ -111,7 +112,7 @@ def test_shards_chunks_and_memory_do_not_change_a_byte(
     out = tmp_path / "pairs"
     plain = mined_bytes(corpus, out, retrieval=retrieval)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "CHUNK_ROWS", chunk)
+        patch.setattr(ToyEncoder, "info", replace(TOY_INFO, chunk_rows=chunk))
         patch.setattr(buckets, "FLUSH_BYTES", flush)
         assert mined_bytes(corpus, out, retrieval=retrieval, shard_size=shard_size) == plain
 
@@ -151,7 +152,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 def test_a_run_that_died_at_any_file_goes_on_to_the_same_bytes(
     corpus: tuple[Path, Path], tmp_path: Path, dying: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(ToyEncoder, "info", replace(TOY_INFO, chunk_rows=16))
     plain = mined_bytes(corpus, tmp_path / "plain", shard_size=30)
     out, deaths = tmp_path / "pairs", 0
     while True:

@@ -31,6 +31,8 @@ class EncoderInfo:
         Ratio margin (k=4) that gave about 90 % precision on public mining tasks.
     threshold_source : str
         On what and how the threshold was chosen.
+    chunk_rows : int
+        Sentences encoded between two writes: some seconds of work, which a killed run loses.
     """
 
     name: str
@@ -42,6 +44,7 @@ class EncoderInfo:
     licence: str
     threshold: float | None
     threshold_source: str
+    chunk_rows: int = 8192
 
 
 @dataclass(frozen=True)

