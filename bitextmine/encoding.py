@@ -1,8 +1,9 @@
 """Shards of sentences -> float16 unit vectors on disk, chunk by chunk.
 
-A shard is encoded in chunks of as many rows as the encoder does in some seconds. Each chunk is synced to a ``.part``
-file before its progress is noted, so a killed run loses the chunk in hand and
-no more, and the finished file is the same bytes however often it was resumed.
+A shard is encoded in chunks of as many rows as the encoder does in some seconds.
+Each chunk is synced to a ``.part`` file before its progress is noted, so a killed
+run loses the chunk in hand and no more, and the finished file is the same bytes
+however often it was resumed.
 """
 
 import fcntl
