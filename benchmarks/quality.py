@@ -59,14 +59,14 @@ def measure(folder: Path, model: str, work: Path) -> dict[str, Any]:
         tgt_lang="en",
         model=model,
         workdir=work / f"{folder.name}.{model}",
-        threshold=float("-inf"),
+        threshold=-1e9,
     )
     work.mkdir(exist_ok=True, parents=True)
     mined = mine(config)
     assert config.workdir is not None
     sides = sentence_numbers(config, Workdir(config.workdir))
     gold = read_gold(folder / f"{folder.name}.gold", *sides)
-    keys = [(p.src_origin.key or "", p.tgt_origin.key or "") for p in mined.pairs]
+    keys = [(pair.src_origin.id, pair.tgt_origin.id) for pair in mined.pairs]
     ours = [
         (pair.score, sides[0][src], sides[1][tgt])
         for pair, (src, tgt) in zip(mined.pairs, keys, strict=True)
@@ -89,7 +89,8 @@ def sentence_numbers(config: MineConfig, workdir: Workdir) -> tuple[dict[str, in
     """Map the ids of the task's files to sentence numbers."""
     src = Sentences(workdir, "src", config.src)
     tgt = Sentences(workdir, "tgt", config.tgt)
-    numbered = [{s.origin(n).key or "": n for n in range(len(s))} for s in (src, tgt)]
+    origins = [[origin for _, origin in s.fetch(np.arange(len(s)))] for s in (src, tgt)]
+    numbered = [{origin.id: number for number, origin in enumerate(side)} for side in origins]
     return numbered[0], numbered[1]
 
 

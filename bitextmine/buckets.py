@@ -1,7 +1,9 @@
 """Lines kept by hash bucket in one file, as compressed frames that can be read bucket by bucket."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -10,29 +12,10 @@ from numpy.typing import NDArray
 
 from bitextmine.search.neighbours import Ids
 
-FLUSH_BYTES = 64 << 20  # text held in memory before it is written out as frames
+FLUSH_BYTES = 64 << 20  # memory that lines may take before they are written out as frames
+_LINE_BYTES = 200  # of a held line, beside its text and key
 
-
-@dataclass(frozen=True)
-class Bucketed:
-    """Lines of some buckets: parallel sequences of n."""
-
-    ids: Ids
-    digests: NDArray[np.uint64]  # (n, 2)
-    texts: list[bytes]
-    keys: list[bytes]
-    keyed: bool  # whether any line has a key
-
-    @staticmethod
-    def joined(parts: Sequence["Bucketed"]) -> "Bucketed":
-        """Put the lines of several files together."""
-        return Bucketed(
-            np.concatenate([part.ids for part in parts]),
-            np.concatenate([part.digests for part in parts]),
-            [text for part in parts for text in part.texts],
-            [key for part in parts for key in part.keys],
-            any(part.keyed for part in parts),
-        )
+Digests = NDArray[np.uint64]
 
 
 @dataclass
@@ -60,7 +43,7 @@ class BucketWriter:
         kept.digests.append(digest)
         kept.texts.append(text)
         kept.keys.append(key.encode() if key else b"")
-        self._held += len(text)
+        self._held += _LINE_BYTES + len(text) + len(key)
         if self._held >= FLUSH_BYTES:
             self._flush()
 
@@ -94,32 +77,88 @@ def _packed(bucket: _Bucket) -> bytes:
     )
 
 
-def _unpacked(frame: bytes) -> Bucketed:
-    n = int(np.frombuffer(frame, np.int64, 1)[0])
-    ids = np.frombuffer(frame, np.int64, n, offset=8)
-    digests = np.frombuffer(frame, np.uint64, 2 * n, offset=8 + 8 * n).reshape(n, 2)
-    lengths = np.frombuffer(frame, np.int64, 2 * n, offset=8 + 24 * n)
-    ends = (8 + 40 * n + np.cumsum(lengths)).tolist()
-    pieces = [frame[start:end] for start, end in zip([8 + 40 * n, *ends[:-1]], ends, strict=True)]
-    keys = pieces[n:]
-    return Bucketed(ids, digests, pieces[:n], keys, any(keys))
+@dataclass(frozen=True)
+class _Frame:
+    """One decompressed frame, whose texts are cut out only when they are wanted."""
+
+    content: bytes
+    n: int
+
+    @property
+    def ids(self) -> Ids:
+        return np.frombuffer(self.content, np.int64, self.n, offset=8)
+
+    @property
+    def digests(self) -> Digests:
+        flat = np.frombuffer(self.content, np.uint64, 2 * self.n, offset=8 + 8 * self.n)
+        return flat.reshape(self.n, 2)
+
+    def cut(self, rows: Ids) -> tuple[list[bytes], list[bytes]]:
+        """Return the texts and keys of some rows."""
+        lengths = np.frombuffer(self.content, np.int64, 2 * self.n, offset=8 + 24 * self.n)
+        ends = 8 + 40 * self.n + np.cumsum(lengths)
+        starts = ends - lengths
+        cuts = [
+            [self.content[start:end] for start, end in zip(starts[at], ends[at], strict=True)]
+            for at in (rows, rows + self.n)
+        ]
+        return cuts[0], cuts[1]
 
 
-def read_buckets(file: BinaryIO, index: Iterable[Sequence[Sequence[int]]]) -> Bucketed:
-    """Read the frames of some buckets.
+class BucketReader:
+    """Reads some buckets of several files: first what tells duplicates, then the texts to keep.
+
+    Memory holds 24 bytes a line, and the texts that are asked for: a million copies of
+    one sentence cost no more text than one.
 
     Parameters
     ----------
-    file : binary file
-        As written through ``BucketWriter``.
-    index : iterable of sequences of (offset, bytes)
-        The frames of each bucket wanted.
+    files : sequence of (Path, index)
+        Files written through ``BucketWriter``, each with the frames of the buckets wanted.
     """
-    empty = Bucketed(np.empty(0, np.int64), np.empty((0, 2), np.uint64), [], [], False)
-    parts = [empty]
-    decompressor = zstandard.ZstdDecompressor()
-    for frames in index:
-        for offset, size in frames:
-            file.seek(offset)
-            parts.append(_unpacked(decompressor.decompress(file.read(size))))
-    return Bucketed.joined(parts)
+
+    def __init__(self, files: Sequence[tuple[Path, Iterable[Sequence[Sequence[int]]]]]) -> None:
+        self._frames = [
+            (path, offset, size)
+            for path, index in files
+            for frames in index
+            for offset, size in frames
+        ]
+
+    def read_ids(self) -> tuple[Ids, Digests]:
+        """Return the ids (n,) and the 128-bit digests (n, 2) of all lines."""
+        ids: list[Ids] = [np.empty(0, np.int64)]
+        digests: list[Digests] = [np.empty((0, 2), np.uint64)]
+        for frame in self._read():
+            ids.append(frame.ids.copy())
+            digests.append(frame.digests.copy())
+        return np.concatenate(ids), np.concatenate(digests)
+
+    def read_texts(self, rows: Ids) -> tuple[list[bytes], list[bytes]]:
+        """Return the texts and the keys of some lines, in the order asked for.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Positions in what ``read_ids`` returned.
+        """
+        order = np.argsort(rows)
+        ascending = rows[order]
+        texts, keys = [b""] * len(rows), [b""] * len(rows)
+        first = 0  # row of the frame in hand
+        for frame in self._read():
+            begin, end = np.searchsorted(ascending, [first, first + frame.n])
+            cut_texts, cut_keys = frame.cut(ascending[begin:end] - first)
+            for place, text, key in zip(order[begin:end], cut_texts, cut_keys, strict=True):
+                texts[place], keys[place] = text, key
+            first += frame.n
+        return texts, keys
+
+    def _read(self) -> Iterator[_Frame]:
+        decompressor = zstandard.ZstdDecompressor()
+        for path, in_file in groupby(self._frames, key=lambda frame: frame[0]):
+            with path.open("rb") as file:
+                for _, offset, size in in_file:
+                    file.seek(offset)
+                    content = decompressor.decompress(file.read(size))
+                    yield _Frame(content, int(np.frombuffer(content, np.int64, 1)[0]))

@@ -3,19 +3,14 @@
 Nothing heavy is imported here, so that ``--help`` and completion answer at once.
 """
 
-import logging
-import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from bitextmine import config as choices
 from bitextmine.config import MineConfig
-from bitextmine.errors import BitextmineError, UsageError
 from bitextmine.flags import (
     ENCODER,
     INPUT,
@@ -27,100 +22,8 @@ from bitextmine.flags import (
     options,
     workdir_option,
 )
+from bitextmine.terminal import HintingGroup, ManyValues, say, start
 from bitextmine.version import __version__
-
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE  # as any filter whose reader has gone
-
-
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP arrived: unwind, so that temporary files are removed."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.exit_code = 128 + number
-
-
-class ManyValues(click.Command):
-    """Lets ``--src a b c`` mean ``--src a --src b --src c``, so that shell globs work."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the flag before every further value."""
-        flags = [opt for p in self.params if getattr(p, "multiple", False) for opt in p.opts]
-        spread: list[str] = []
-        flag = ""  # of the values being read
-        for arg in args:
-            if arg.startswith("-") and arg != "-":
-                flag = arg if arg in flags else ""
-            elif flag and spread[-1] != flag:
-                spread.append(flag)
-            spread.append(arg)
-        return super().parse_args(ctx, spread)
-
-
-class HintingGroup(click.Group):
-    """Turns every failure we can explain into a line of cause and a line of remedy."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Show the commands in the order of the journey, not of the alphabet."""
-        return list(self.commands)
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command; the only place that turns failures into exit codes."""
-        try:
-            return super().main(*args, **kwargs)
-        except Terminated as signalled:
-            sys.exit(signalled.exit_code)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand, explaining what goes wrong."""
-        try:
-            return super().invoke(ctx)
-        except BitextmineError as error:
-            _say("error", str(error), fg="red")
-            _say("hint", error.hint, fg="cyan")
-            ctx.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
-        except KeyboardInterrupt:
-            _say("interrupted", "a run with --workdir goes on where it stopped", fg="yellow")
-            ctx.exit(EXIT_INTERRUPTED)
-        except BrokenPipeError:
-            # Python would complain once more when it flushes stdout at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(EXIT_BROKEN_PIPE)
-
-
-def _say(label: str, text: str, *, fg: str) -> None:
-    click.echo(f"{click.style(label, fg=fg, bold=True)}: {text}", err=True)
-
-
-class _TalkHandler(logging.Handler):
-    """Shows log records on stderr without breaking a progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        styles = {logging.WARNING: ("warning", "yellow"), logging.ERROR: ("error", "red")}
-        label, colour = styles.get(record.levelno, (record.levelname.lower(), "blue"))
-        head = click.style(label, fg=colour, bold=True) if sys.stderr.isatty() else label
-        tqdm.write(f"{head}: {record.getMessage()}", file=sys.stderr)
-
-
-def _start(*, quiet: bool, verbose: bool) -> None:
-    """Set up what a person sees on stderr, and end cleanly when told to stop."""
-    from bitextmine.progress import show_bars
-
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other", hint="choose one")
-    log = logging.getLogger("bitextmine")
-    log.handlers = [_TalkHandler()]
-    log.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
-    show_bars(not quiet)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated(number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
 
 
 @click.group(
@@ -168,7 +71,7 @@ def mine(*, quiet: bool, verbose: bool, **flags: Any) -> None:
     Pairs go to stdout, best first: score<TAB>src<TAB>tgt. The score is the ratio
     margin: the cosine of the pair over the mean cosine of both neighbourhoods.
     """
-    _start(quiet=quiet, verbose=verbose)
+    start(quiet=quiet, verbose=verbose)
     config = MineConfig(**flags)
 
     from bitextmine.pipeline import mine as run
@@ -190,9 +93,7 @@ def _summarise(card: dict[str, Any], out: Path | None) -> None:
         err=True,
     )
     if counts["pairs"] == 0:
-        _say(
-            "hint", "no pair reaches the threshold; look at them all with --threshold 0", fg="cyan"
-        )
+        say("hint", "no pair reaches the threshold; look at them all with --threshold 0", fg="cyan")
 
 
 @main.command()
@@ -208,7 +109,13 @@ def models() -> None:
 
 
 @main.command()
-@click.option("--best", default=8, show_default=True, help="How many of the best pairs to show.")
+@click.option(
+    "--best",
+    type=click.IntRange(min=0),
+    default=8,
+    show_default=True,
+    help="How many of the best pairs to show.",
+)
 @options(THREADS, TALK)
 def demo(*, best: int, threads: int, quiet: bool, verbose: bool) -> None:
     """Mine the bundled sample and check the answers.
@@ -216,7 +123,7 @@ def demo(*, best: int, threads: int, quiet: bool, verbose: bool) -> None:
     \b
     bitextmine demo
     """
-    _start(quiet=quiet, verbose=verbose)
+    start(quiet=quiet, verbose=verbose)
 
     from bitextmine.demo import run_demo
 
@@ -239,7 +146,7 @@ def shard(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     \b
     bitextmine shard --workdir work --src de.txt.zst --tgt en.txt.zst
     """
-    _start(quiet=quiet, verbose=verbose)
+    start(quiet=quiet, verbose=verbose)
     config = choices.ShardConfig(**flags)
     config.check_sharding()
     _run_stage("shard", config, workdir)
@@ -253,7 +160,7 @@ def encode(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     \b
     bitextmine encode --workdir work --src-lang de --tgt-lang en
     """
-    _start(quiet=quiet, verbose=verbose)
+    start(quiet=quiet, verbose=verbose)
     config = choices.EncodeConfig(**flags)
     config.check_encoding()
     _run_stage("encode", config, workdir)
@@ -267,7 +174,7 @@ def search(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     \b
     bitextmine search --workdir work -k 4
     """
-    _start(quiet=quiet, verbose=verbose)
+    start(quiet=quiet, verbose=verbose)
     config = choices.SearchConfig(**flags)
     config.check_searching()
     _run_stage("search", config, workdir)
@@ -278,7 +185,7 @@ def _run_stage(stage: str, config: Any, root: Path) -> None:
     from bitextmine.runcard import RunCard
     from bitextmine.workdir import opened_workdir
 
-    with opened_workdir(root) as workdir:
+    with opened_workdir(root, make=stage == "shard") as workdir:
         getattr(pipeline, stage)(workdir, config, RunCard())
 
 
@@ -292,19 +199,17 @@ def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     bitextmine select --workdir work --retrieval intersect --threshold 1.5 \\
         --format jsonl --out pairs.jsonl.zst
     """
-    _start(quiet=quiet, verbose=verbose)
+    start(quiet=quiet, verbose=verbose)
     names = {name: flags[name] for name in ("margin", "retrieval", "threshold", "top")}
     selecting = choices.SelectConfig(**names)
     selecting.check_selecting()
     output = choices.OutputConfig(**{k: v for k, v in flags.items() if k not in names})
-    output.check_output()
 
     from bitextmine import pipeline
     from bitextmine.runcard import RunCard
     from bitextmine.workdir import opened_workdir
 
-    pipeline.check_output(output, to_stream=True)
-    with opened_workdir(workdir) as work:
+    with opened_workdir(workdir, make=False) as work:
         mined = pipeline.select(work, selecting, output, RunCard(), sink=sys.stdout.buffer)
     sys.stdout.flush()
     if not quiet:

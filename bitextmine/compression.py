@@ -6,27 +6,23 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import zstandard
 
 from bitextmine.config import STDIN
 from bitextmine.errors import InputError
 
+_SKIPPABLE = b"\x2a\x4d\x18"
 CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 16 << 20  # a longer line is rejected without ever being held in memory
 
 _BOM = b"\xef\xbb\xbf"
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
+SLICE_BYTES = 512  # fed to a decompressor at once: what comes out is bounded by some MiB
 _SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".xz": "xz", ".bz2": "bzip2"}
-
-
-class _Decompressor(Protocol):
-    eof: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
@@ -47,6 +43,8 @@ def open_input(path: str) -> Iterator[BinaryIO]:
         It is missing, a directory, or not readable.
     """
     if path == STDIN:
+        if sys.stdin is None:  # closed by the shell: <&-
+            raise InputError("stdin is closed", hint="pipe sentences into it, or name a file")
         yield sys.stdin.buffer
         return
     with ExitStack() as stack:
@@ -105,6 +103,8 @@ def _decompressed(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Undo the compression that the first bytes tell; several frames or members are one text."""
     head = next(chunks, b"")
     kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    if head[1:4] == _SKIPPABLE and head[0] >> 4 == 5:
+        kind = "zstd"  # a frame of metadata, as pzstd writes first
     claimed = _SUFFIXES.get(Path(path).suffix.lower())
     if kind is None:
         if claimed and head:
@@ -119,34 +119,53 @@ def _decompressed(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from _frames(path, kind, head, chunks)
 
 
-def _frames(path: str, kind: str, chunk: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _frames(path: str, kind: str, head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Decompress frame after frame, and give out about as much at a time as is read."""
     offset = 0  # compressed bytes before this chunk
-    frame: _Decompressor | None = None
-    while chunk:
-        rest = chunk
-        while rest:
+    frame: Any = None
+    held: list[bytes] = []
+    n_held = 0
+    for chunk in chain([head], chunks):
+        start = 0
+        while start < len(chunk):
+            piece = chunk[start : start + SLICE_BYTES]
             if frame is None:
-                rest = rest.lstrip(b"\0") if kind in ("gzip", "xz") else rest  # legal padding
-                if not rest:
-                    break
+                padding = len(piece) - len(piece.lstrip(b"\0")) if kind in ("gzip", "xz") else 0
+                if padding:  # legal between members
+                    start += padding
+                    continue
                 frame = _DECOMPRESSORS[kind]()
-            try:
-                yield frame.decompress(rest)
-            except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError) as error:
-                near = offset + len(chunk) - len(rest)
-                raise InputError(
-                    f"{path}: corrupt {kind} data after byte {near:,}: {error}",
-                    hint="the file is damaged; fetch or make it again",
-                ) from error
-            rest = frame.unused_data if frame.eof else b""
+            problem = f"{path}: corrupt {kind} data after byte {offset + start:,}"
+            for text in _decompress(frame, piece, problem):
+                held.append(text)
+                n_held += len(text)
+                if n_held >= CHUNK_BYTES:
+                    yield b"".join(held)
+                    held, n_held = [], 0
+            start += len(piece) - (len(frame.unused_data) if frame.eof else 0)
             frame = None if frame.eof else frame
         offset += len(chunk)
-        chunk = next(chunks, b"")
+    yield b"".join(held)
     if frame is not None:
         raise InputError(
             f"{path}: truncated: the {kind} data ends at byte {offset:,} in the middle of a frame",
             hint="the file is incomplete; fetch or make it again",
         )
+
+
+def _decompress(frame: Any, piece: bytes, problem: str) -> Iterator[bytes]:
+    """Yield what a piece unpacks to; some bytes of bzip2 or xz can hold hundreds of megabytes."""
+    try:
+        if not hasattr(frame, "needs_input"):  # zlib and zstd unpack 512 bytes to 16 MiB at most
+            yield frame.decompress(piece)
+            return
+        yield frame.decompress(piece, CHUNK_BYTES)
+        while not (frame.eof or frame.needs_input):
+            yield frame.decompress(b"", CHUNK_BYTES)
+    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError) as error:
+        raise InputError(
+            f"{problem}: {error}", hint="the file is damaged; fetch or make it again"
+        ) from error
 
 
 def _without_bom(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -173,7 +192,10 @@ def _split_lines(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
             lines[0], oversized = b"", False
             yield None
             del lines[0]
-        yield from lines
+        if len(chunk) > MAX_LINE_BYTES:  # only then can a whole line be too long
+            yield from (line if len(line) <= MAX_LINE_BYTES else None for line in lines)
+        else:
+            yield from lines
         if len(carry) > MAX_LINE_BYTES:
             carry, oversized = b"", True
     if oversized:

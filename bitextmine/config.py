@@ -5,7 +5,9 @@ field marked as scenery (threads, say) changes how a stage runs and never its
 result, so it takes no part in the fingerprint of a work directory.
 """
 
+import os
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,6 +19,7 @@ Margin = Literal["ratio", "distance", "absolute"]
 Retrieval = Literal["max", "intersect", "fwd", "bwd", "union"]
 OutputFormat = Literal["laser", "tsv", "moses", "tmx", "jsonl"]
 
+MOST_THREADS = 1024
 SCENERY = {"scenery": True}  # metadata of fields that cannot change a result
 STDIN = "-"
 COLUMNS = (
@@ -32,6 +35,12 @@ def settings_of(config: object, stage: type) -> dict[str, Any]:
         for item in fields(stage)
         if not item.metadata.get("scenery")
     }
+
+
+def _as_paths(given: Any) -> tuple[str, ...]:
+    """Take one path or several, as strings or as Path objects."""
+    several = [given] if isinstance(given, str | os.PathLike) else given
+    return tuple(os.fspath(path) for path in several)
 
 
 def _one_of(flag: str, value: str, choices: Any) -> None:
@@ -117,6 +126,12 @@ class EncodeConfig:
     def check_encoding(self) -> None:
         """Refuse what contradicts itself."""
         _at_least("--threads", self.threads, 0)
+        _at_least("--seed", self.seed, 0)
+        if self.threads > MOST_THREADS:
+            raise UsageError(
+                f"--threads is {self.threads}",
+                hint=f"give at most {MOST_THREADS}, or 0 for all cores",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,23 +160,21 @@ class SelectConfig:
         _one_of("--margin", self.margin, Margin)
         _one_of("--retrieval", self.retrieval, Retrieval)
         _at_least("--top", self.top, 1)
-        if self.threshold is not None and self.threshold != self.threshold:
-            raise UsageError("--threshold is not a number", hint="give a number such as 1.06")
+        if self.threshold is not None and not isfinite(self.threshold):
+            raise UsageError(
+                f"--threshold is {self.threshold}, not a finite number",
+                hint="give a number such as 1.06",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
-    """Where pairs go, and how they are written."""
+    """Where pairs go, and how they are written; checked by ``results.check_output``."""
 
     out: Path | None = None  # None = stdout, or the return value
     format: OutputFormat = "laser"
     columns: tuple[str, ...] = ()  # of tsv; () = score, src, tgt
     rejects: Path | None = None
-
-    def check_output(self) -> None:
-        """Refuse what contradicts itself; what a format needs is checked by OutputOptions."""
-        if self.out is not None and self.out == self.rejects:
-            raise UsageError("--out and --rejects are the same file", hint="choose two names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +192,12 @@ class MineConfig(ShardConfig, EncodeConfig, SearchConfig, SelectConfig, OutputCo
     workdir: Path | None = None  # None = a private temporary one
 
     def __post_init__(self) -> None:
+        for side in ("src", "tgt"):
+            object.__setattr__(self, side, _as_paths(getattr(self, side)))
+        for name in ("out", "rejects", "workdir"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
         self.check_sharding()
         self.check_encoding()
         self.check_searching()
         self.check_selecting()
-        self.check_output()

@@ -34,22 +34,32 @@ def expand_inputs(patterns: Iterable[str]) -> tuple[str, ...]:
     InputError
         A path does not exist, is a directory, or a pattern matches nothing.
     """
-    paths: list[str] = []
-    for pattern in patterns:
-        if pattern == STDIN or Path(pattern).exists():
-            paths.append(pattern)
-        else:
-            anchor = Path(pattern).anchor
-            matches = sorted(map(str, Path(anchor).glob(pattern.removeprefix(anchor))))
-            if not matches:
-                raise InputError(f"no such file: {pattern}", hint="check the path and its spelling")
-            paths.extend(matches)
-    for path in paths:
-        if path != STDIN and Path(path).is_dir():
-            raise InputError(
-                f"{path} is a directory", hint=f"name the files in it, for example '{path}/*.zst'"
-            )
-    return tuple(paths)
+    return tuple(path for pattern in patterns for path in _matches(pattern))
+
+
+def _matches(pattern: str) -> list[str]:
+    """The files that one path or glob stands for."""
+    if pattern == STDIN:
+        return [pattern]
+    try:
+        anchor = Path(pattern).anchor
+        exists = Path(pattern).exists()
+        found = [pattern] if exists else map(str, Path(anchor).glob(pattern.removeprefix(anchor)))
+        paths = sorted(found)
+        folders = [path for path in paths if Path(path).is_dir()]
+    except (OSError, ValueError, NotImplementedError) as error:
+        cause = (getattr(error, "strerror", None) or str(error)).lower()
+        raise InputError(
+            f"cannot read {pattern}: {cause}", hint="check the path and its permissions"
+        ) from error
+    if folders:
+        raise InputError(
+            f"{folders[0]} is a directory",
+            hint=f"name the files in it, for example '{folders[0]}/*.zst'",
+        )
+    if not paths:
+        raise InputError(f"no such file: {pattern}", hint="check the path and its spelling")
+    return paths
 
 
 def read_lines(
@@ -81,8 +91,9 @@ def read_lines(
         if reject:
             yield Line(number, text, key, reject, mended)
             continue
+        text = text.strip()
         clean = normalise(text)
-        if not mended and len(clean) != len(text) and _CONTROL.search(text.strip()):
+        if not mended and len(clean) != len(text) and _CONTROL.search(text):
             mended = "control_characters"
         yield Line(number, clean, key, _length_reason(clean, config), mended)
 
@@ -175,14 +186,19 @@ def _pick_json(line: str, field: str, id_field: str) -> tuple[str, str, str]:
         return "", "", ""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line, "", "invalid_json"
     if not isinstance(record, dict) or not isinstance(record.get(field), str):
         return line, "", "missing_field"
-    if id_field and id_field not in record:
+    if id_field and record.get(id_field) is None:
         return line, "", "missing_field"
-    text = record[field].encode(errors="replace").decode()  # JSON can carry lone surrogates
-    return text, normalise(str(record[id_field])) if id_field else "", ""
+    key = normalise(_encodable(str(record[id_field]))) if id_field else ""
+    return _encodable(record[field]), key, ""
+
+
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which JSON can carry and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
 
 
 def _parquet_fields(path: str, side: str, config: ShardConfig) -> _Fields:
@@ -205,7 +221,7 @@ def _parquet_fields(path: str, side: str, config: ShardConfig) -> _Fields:
             )
         for batch in table.iter_batches(batch_size=10_000, columns=names):
             yield from (_pick_row(row, names) for row in batch.to_pylist())
-    except (OSError, arrow.ArrowException) as error:
+    except (OSError, ValueError, arrow.ArrowException) as error:
         cause = str(error).splitlines()[0]
         raise InputError(
             f"cannot read {path} as Parquet: {cause}", hint="check that the file is whole"

@@ -7,35 +7,25 @@ however often it was resumed.
 """
 
 import fcntl
-import logging
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from bitextmine.accounts import count_shards
+from bitextmine.accounts import count_shards, side_counts
 from bitextmine.encoders.base import Encoded, Encoder, EncoderInfo
-from bitextmine.encoders.registry import load_encoder
+from bitextmine.encoders.registry import shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.machine import usable_threads
 from bitextmine.progress import bar
+from bitextmine.runcard import RunCard
 from bitextmine.search.neighbours import Floats, Halfs
 from bitextmine.texts import TextFile, shard_texts
-from bitextmine.workdir import (
-    ShardFiles,
-    Side,
-    Workdir,
-    explained_write,
-    read_json,
-    sync_folder,
-    write_json,
-)
-
-LOG = logging.getLogger(__name__)
+from bitextmine.workdir import ShardFiles, Side, Workdir
+from bitextmine.writing import explained_write, read_json, sync_folder, write_json
 
 _HEADER_BYTES = 128  # of a version 1 .npy file
 
@@ -55,7 +45,7 @@ def encode_shard(root: Path, side: Side, shard: int, model: str, threads: int) -
     Raises
     ------
     EncoderError
-        The encoder gives vectors of another length, or mostly unusable ones.
+        The encoder gives vectors of another length.
     OutputError
         The disk is full.
     WorkdirError
@@ -65,8 +55,11 @@ def encode_shard(root: Path, side: Side, shard: int, model: str, threads: int) -
     if files.encoded.exists():
         return
     texts = shard_texts(files)
-    encoder = _loaded(model, threads)
+    encoder = shared_encoder(model, usable_threads(threads))
     part = files.embeddings.with_suffix(".part")
+    if files.embeddings.exists():  # killed after the rename, before the counts were written
+        write_json(files.encoded, read_json(_progress_path(files)))
+        return
     with explained_write(files.embeddings), part.open("a+b") as file:
         _claim_part(file, files)
         done = _encode_rows(file, files, texts, encoder, f"encode {side}")
@@ -75,12 +68,6 @@ def encode_shard(root: Path, side: Side, shard: int, model: str, threads: int) -
         sync_folder(files.folder)
     write_json(files.encoded, asdict(done))
     _progress_path(files).unlink(missing_ok=True)
-
-
-@lru_cache(maxsize=1)
-def _loaded(model: str, threads: int) -> Encoder:
-    """Load an encoder once a process, however many shards it encodes."""
-    return load_encoder(model, threads=usable_threads(threads))
 
 
 def _claim_part(file: BinaryIO, files: ShardFiles) -> None:
@@ -175,12 +162,13 @@ def unit_halfs(embeddings: Floats, shape: tuple[int, int], name: str) -> tuple[H
     -------
     halfs : ndarray of float16, shape (n, d)
     unusable : int
-        Rows that were zero or not finite. A zero row is nobody's neighbour.
+        Rows that were zero or not finite. A zero row has cosine 0 with everything, and a pair
+        of cosine 0 is never selected.
 
     Raises
     ------
     EncoderError
-        The shape is wrong, or most vectors are unusable.
+        The shape is wrong.
     """
     if embeddings.shape != shape:
         raise EncoderError(
@@ -190,16 +178,29 @@ def unit_halfs(embeddings: Floats, shape: tuple[int, int], name: str) -> tuple[H
     norms = np.linalg.norm(embeddings, axis=1)
     usable = np.isfinite(norms) & (norms > 0)
     unusable = int(len(usable) - usable.sum())
-    if 2 * unusable > len(usable):
-        raise EncoderError(
-            f"{name} gave zero or non-finite vectors for {unusable:,} of {len(usable):,} sentences",
-            hint="the encoder is broken, or computes in a number format too small for it",
-        )
     if unusable:
-        LOG.warning("%s gave %s zero or non-finite vectors; dropped", name, f"{unusable:,}")
         embeddings = np.where(usable[:, None], embeddings, 0)
     units = embeddings / np.where(usable, norms, 1)[:, None]
     return units.astype(np.float16), unusable
+
+
+def check_usable(workdir: Workdir, side: Side, name: str, card: RunCard) -> None:
+    """Refuse an encoder that failed on most sentences of a side, warn of one that failed on some.
+
+    Raises
+    ------
+    EncoderError
+        Most vectors of a side are zero or not finite.
+    """
+    unusable = encoded_counts(workdir, side)["unusable"]
+    n = side_counts(workdir, side)["unique"]
+    told = f"{name} gave zero or non-finite vectors for {unusable:,} of {n:,} {side} sentences"
+    if 2 * unusable > n:
+        raise EncoderError(
+            told, hint="the encoder is broken, or computes in a number format too small for it"
+        )
+    if unusable:
+        card.show(f"{told}; they are in no pair")
 
 
 def encoded_counts(workdir: Workdir, side: Side) -> dict[str, int]:

@@ -205,4 +205,5 @@ TALK = [
 
 
 def workdir_option(help_text: str, *, required: bool) -> list[Callable[[Command], Command]]:
+    """Return the flag of the work directory, which means something else to every command."""
     return [click.option("--workdir", type=FILE, required=required, help=help_text)]

@@ -31,8 +31,9 @@ class Margins:
     bwd : ndarray of float64, shape (n_tgt, k)
         Margin of each tgt sentence with each of its neighbours.
     undefined : int
-        Candidates whose margin is undefined, because the mean of their
-        neighbourhoods is not positive; they score -inf.
+        Candidates whose margin is undefined: the mean of their neighbourhoods is not
+        positive, or the cosine is exactly 0, as with a vector that could not be used.
+        They score -inf, and are never selected.
     """
 
     fwd: Doubles
@@ -69,9 +70,10 @@ def compute_margins(fwd: Neighbours, bwd: Neighbours, margin: Margin) -> Margins
 
 def _score(cosines: Doubles, around: Doubles, margin: Margin) -> Doubles:
     """Apply one of the three margins to cosines and the means around them."""
+    defined = cosines != 0
     if margin == "absolute":
-        return cosines
+        return np.where(defined, cosines, -np.inf)
     if margin == "distance":
-        return cosines - around
-    defined = around >= LEAST_MEAN
+        return np.where(defined, cosines - around, -np.inf)
+    defined &= around >= LEAST_MEAN
     return np.where(defined, cosines / np.where(defined, around, 1.0), -np.inf)

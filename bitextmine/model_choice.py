@@ -7,11 +7,12 @@ from typing import Any
 from bitextmine.config import EncodeConfig, SelectConfig, ShardConfig, settings_of
 from bitextmine.encoders.auto import choose_encoder, language_warnings
 from bitextmine.encoders.base import EncoderInfo
-from bitextmine.encoders.registry import encoder_info
+from bitextmine.encoders.registry import encoder_info, installed_package, version_warnings
 from bitextmine.languages import identify_language, normalise_language
 from bitextmine.runcard import RunCard
 from bitextmine.texts import Sentences
 from bitextmine.workdir import Side, Workdir
+from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 
@@ -35,18 +36,21 @@ class ModelChoice:
         """Return what identifies the vectors of a work directory."""
         return {
             "model": self.info.name,
-            "package": self.info.package,
+            "package": installed_package(self.info.name),
             "dim": self.info.dim,
             "dtype": "float16",
-            "src_lang": self.src_lang,
-            "tgt_lang": self.tgt_lang,
-            "reason": self.reason,
-            "asked": self.asked,
         }
+
+    def keep(self, workdir: Workdir) -> None:
+        """Write the choice down, for stages and runs to come."""
+        chosen = {"model": self.info.name, "src_lang": self.src_lang, "tgt_lang": self.tgt_lang}
+        chosen |= {"reason": self.reason}
+        write_json(workdir.encoder, chosen | {"asked": self.asked, "warnings": self.warnings})
 
     def described(self) -> dict[str, Any]:
         """Return the encoder's part of the run card."""
         known = asdict(self.info) | {"languages": sorted(self.info.languages)}
+        known |= {"package": installed_package(self.info.name)}
         return known | {
             "src_lang": self.src_lang, "tgt_lang": self.tgt_lang, "chosen_because": self.reason,
         }  # fmt: skip
@@ -54,11 +58,15 @@ class ModelChoice:
     @staticmethod
     def of(workdir: Workdir) -> "ModelChoice":
         """Return the choice that a work directory was encoded under."""
-        known = workdir.stage_settings("encode")
-        info = encoder_info(known["model"])
-        langs = known["src_lang"], known["tgt_lang"]
-        warnings = language_warnings(info, *langs)
-        return ModelChoice(info, *langs, known["reason"], tuple(warnings), known["asked"])
+        known = read_json(workdir.encoder)
+        return ModelChoice(
+            encoder_info(known["model"]),
+            known["src_lang"],
+            known["tgt_lang"],
+            known["reason"],
+            tuple(known["warnings"]),
+            known["asked"],
+        )
 
 
 def choose_model(workdir: Workdir, sharding: ShardConfig, config: EncodeConfig) -> ModelChoice:
@@ -70,17 +78,18 @@ def choose_model(workdir: Workdir, sharding: ShardConfig, config: EncodeConfig) 
         The encoder is unknown or not installed.
     """
     asked = settings_of(config, EncodeConfig)
-    if workdir.has_stage("encode") and workdir.stage_settings("encode")["asked"] == asked:
+    if workdir.encoder.exists() and ModelChoice.of(workdir).asked == asked:
         return ModelChoice.of(workdir)
     explicit = encoder_info(config.model) if config.model != "auto" else None
     src_lang = normalise_language(config.src_lang) or _identified(workdir, "src", sharding, config)
     tgt_lang = normalise_language(config.tgt_lang) or _identified(workdir, "tgt", sharding, config)
     if explicit is not None:
-        warnings = language_warnings(explicit, src_lang, tgt_lang)
-        return ModelChoice(explicit, src_lang, tgt_lang, "asked for", tuple(warnings), asked)
+        warnings = language_warnings(explicit, src_lang, tgt_lang) + version_warnings(explicit.name)
+        return ModelChoice(explicit, src_lang, tgt_lang, "asked for", warnings, asked)
     choice = choose_encoder(src_lang, tgt_lang)
     info = encoder_info(choice.name)
-    return ModelChoice(info, src_lang, tgt_lang, choice.reason, tuple(choice.warnings), asked)
+    warnings = choice.warnings + version_warnings(info.name)
+    return ModelChoice(info, src_lang, tgt_lang, choice.reason, warnings, asked)
 
 
 def _identified(workdir: Workdir, side: Side, sharding: ShardConfig, config: EncodeConfig) -> str:
@@ -97,20 +106,14 @@ def default_threshold(
     if config.threshold is not None:
         return config.threshold, "--threshold"
     if config.margin != "ratio":
-        _warn(card, f"no threshold is known for the {config.margin} margin: all pairs are kept")
+        card.show(f"no threshold is known for the {config.margin} margin: all pairs are kept")
         return float("-inf"), "none: all pairs are kept"
     if info.threshold is None:
-        _warn(
-            card,
+        card.show(
             f"no threshold was ever measured for {info.name}; {UNCALIBRATED} means little:"
             " look at the pairs and choose one with --threshold",
         )
         return UNCALIBRATED, "a common value in the literature, not measured for this encoder"
     if k != CALIBRATED_K:
-        _warn(card, f"the threshold of {info.name} was measured with -k 4, not {k}")
+        card.show(f"the threshold of {info.name} was measured with -k 4, not {k}")
     return info.threshold, info.threshold_source
-
-
-def _warn(card: RunCard, text: str) -> None:
-    LOG.warning(text)
-    card.warn(text)

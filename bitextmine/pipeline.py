@@ -1,11 +1,9 @@
 """The journey from text files to translation pairs, stage by stage."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from bitextmine.accounts import count_shards, side_counts
@@ -19,19 +17,27 @@ from bitextmine.config import (
     settings_of,
 )
 from bitextmine.corpus import expand_inputs
-from bitextmine.encoding import encode_shard, encoded_counts
+from bitextmine.encoders.registry import require_ready
+from bitextmine.encoding import check_usable, encode_shard, encoded_counts
 from bitextmine.engines.local import run_tasks
 from bitextmine.languages import load_ahead
 from bitextmine.model_choice import ModelChoice, choose_model, default_threshold
-from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs, write_pairs
+from bitextmine.output import Pair
 from bitextmine.output.destination import ByteSink
-from bitextmine.rejects import check_rejects, write_rejects
-from bitextmine.runcard import RunCard, card_path
+from bitextmine.rejects import write_rejects
+from bitextmine.results import (
+    card_paths,
+    check_output,
+    output_languages,
+    pair_records,
+    write_results,
+)
+from bitextmine.runcard import RunCard
 from bitextmine.searching import load_neighbours, merge_shard, search_block
-from bitextmine.select import Pairs, select_pairs
+from bitextmine.select import select_pairs
 from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
-from bitextmine.texts import Sentences
-from bitextmine.workdir import SIDES, Side, Workdir, opened_workdir, write_json
+from bitextmine.workdir import SIDES, Side, Workdir, opened_workdir
+from bitextmine.writing import write_json
 
 LOG = logging.getLogger(__name__)
 
@@ -76,9 +82,17 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
     BitextmineError
         Anything outside this program that stands in the way, with a remedy.
     """
-    check_output(config, to_stream=sink is not None)
+    if config.model != "auto":
+        require_ready(config.model)
+    inputs = expanded(config)
+    check_output(
+        config,
+        inputs=(*inputs.src, *inputs.tgt),
+        langs=(config.src_lang, config.tgt_lang),
+        to_stream=sink is not None,
+    )
     card = RunCard()
-    with opened_workdir(config.workdir) as workdir:
+    with opened_workdir(config.workdir, make=True) as workdir:
         if not (config.src_lang and config.tgt_lang):
             load_ahead()  # needed as soon as the sentences are there
         shard(workdir, config, card)
@@ -89,8 +103,8 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
 
 def shard(workdir: Workdir, config: ShardConfig, card: RunCard) -> None:
     """Read both sides, normalise, and shard their unique sentences."""
-    with card.timed("shard"):
-        config = expanded(config)  # so missing files are told before any work is done
+    with card.finishing(workdir, "shard"):
+        config = expanded(config)
         workdir.claim("shard", settings_of(config, ShardConfig))
         for side in SIDES:
             files = range(len(config.paths(side)))
@@ -112,33 +126,32 @@ def expanded(config: ShardConfig) -> ShardConfig:
 def encode(workdir: Workdir, config: EncodeConfig, card: RunCard) -> None:
     """Turn the sentences of both sides into vectors."""
     sharding = sharded_config(workdir)
-    with card.timed("encode"):
+    with card.finishing(workdir, "encode"):
         choice = choose_model(workdir, sharding, config)
         for warning in choice.warnings:
-            LOG.warning(warning)
-            card.warn(warning)
+            card.show(warning)
         LOG.info("encoder %s: %s", choice.info.name, choice.reason)
         workdir.claim("encode", choice.settings())
-        tasks = (
-            (workdir.root, side, number, choice.info.name, config.threads)
-            for side in SIDES
-            for number in range(count_shards(workdir, side))
-        )
-        run_tasks(encode_shard, tasks)
+        choice.keep(workdir)
+        name = choice.info.name
+        for side in SIDES:
+            shards = range(count_shards(workdir, side))
+            tasks = ((workdir.root, side, number, name, config.threads) for number in shards)
+            run_tasks(encode_shard, tasks)
+            check_usable(workdir, side, name, card)
 
 
 def search(workdir: Workdir, config: SearchConfig, card: RunCard) -> None:
     """Find the k nearest neighbours of every sentence, in both directions."""
     workdir.stage_settings("encode")
-    with card.timed("search"):
+    with card.finishing(workdir, "search"):
         workdir.claim("search", settings_of(config, SearchConfig))
         shards: dict[Side, range] = {side: range(count_shards(workdir, side)) for side in SIDES}
         blocks = product(shards["src"], shards["tgt"])
         run_tasks(search_block, ((workdir.root, src, tgt, config) for src, tgt in blocks))
         for side in SIDES:
-            run_tasks(
-                merge_shard, ((workdir.root, side, number, config) for number in shards[side])
-            )
+            tasks = ((workdir.root, side, number, config) for number in shards[side])
+            run_tasks(merge_shard, tasks)
 
 
 def select(
@@ -151,71 +164,35 @@ def select(
 ) -> Mined:
     """Choose the pairs among the neighbours, and write them with their run card."""
     sharding = sharded_config(workdir)
+    asked_k = workdir.stage_settings("search")["k"]
     choice = ModelChoice.of(workdir)
-    searching = workdir.stage_settings("search")
+    langs = output_languages(output, choice)
+    check_output(
+        output, inputs=(*sharding.src, *sharding.tgt), langs=langs, to_stream=sink is not None
+    )
+    for stage in ("shard", "encode", "search"):
+        card.recall(workdir, stage)
     with card.timed("select"):
         fwd, bwd = load_neighbours(workdir, "src"), load_neighbours(workdir, "tgt")
-        threshold, source = default_threshold(choice.info, config, searching["k"], card)
+        threshold, source = default_threshold(choice.info, config, asked_k, card)
         selection = select_pairs(fwd, bwd, config, threshold)
+    if min(fwd.k, bwd.k) < asked_k:
+        card.show(f"a side has fewer than {asked_k} sentences: margins say little")
     card.facts |= {
         "encoder": choice.described(),
         "settings": _all_settings(workdir, config, output),
         "threshold": {"value": threshold if isfinite(threshold) else None, "source": source},
-        "k": {"asked": searching["k"], "src": fwd.k, "tgt": bwd.k},
+        "k": {"asked": asked_k, "src": fwd.k, "tgt": bwd.k},
         "counts": _counts(workdir, selection.counts) | {"pairs": len(selection.pairs)},
     }
     with card.timed("write"):
         records = pair_records(workdir, sharding, selection.pairs)
-        pairs = _write(records, output, choice, sink)
+        pairs = write_results(records, output, langs, sink)
         if output.rejects is not None:
             write_rejects(workdir, sharding, output.rejects)
-    _save_card(workdir, output, card)
+    for path in card_paths(workdir, output):
+        write_json(path, card.finished())
     return Mined(len(selection.pairs), pairs, card.finished())
-
-
-def _write(
-    records: Iterator[Pair], output: OutputConfig, choice: ModelChoice, sink: ByteSink | None
-) -> tuple[Pair, ...]:
-    options = output_options(output, choice.src_lang, choice.tgt_lang)
-    if output.out is not None:
-        save_pairs(records, output.out, options)
-        return ()
-    if sink is not None:
-        write_pairs(records, sink, options)
-        return ()
-    return tuple(records)
-
-
-def output_options(output: OutputConfig, src_lang: str, tgt_lang: str) -> OutputOptions:
-    """Return how pairs are to be written."""
-    return OutputOptions(
-        format=output.format, columns=output.columns, src_lang=src_lang, tgt_lang=tgt_lang
-    )
-
-
-def check_output(config: OutputConfig, *, to_stream: bool) -> None:
-    """Fail now rather than after hours of work, if the output cannot go where it should.
-
-    Raises
-    ------
-    UsageError, OutputError
-        The format does not fit the destination, or the destination cannot be written.
-    """
-    languages = getattr(config, "src_lang", ""), getattr(config, "tgt_lang", "")
-    options = output_options(config, *languages)
-    if config.out is not None or to_stream:
-        check_destination(config.out, options)
-    if config.rejects is not None:
-        check_rejects(config.rejects)
-
-
-def pair_records(workdir: Workdir, config: ShardConfig, pairs: Pairs) -> Iterator[Pair]:
-    """Yield the pairs with their texts and origins, read from disk one by one."""
-    src = Sentences(workdir, "src", config.src)
-    tgt = Sentences(workdir, "tgt", config.tgt)
-    columns = (pairs.src, pairs.tgt, pairs.scores, pairs.cosines)
-    for s, t, score, cosine in zip(*columns, strict=True):
-        yield Pair(float(score), float(cosine), src[s], tgt[t], src.origin(s), tgt.origin(t))
 
 
 def sharded_config(workdir: Workdir) -> ShardConfig:
@@ -239,16 +216,3 @@ def _counts(workdir: Workdir, selected: dict[str, Any]) -> dict[str, Any]:
         for side in SIDES
     }
     return selected | sides
-
-
-def _save_card(workdir: Workdir, output: OutputConfig, card: RunCard) -> None:
-    paths = [workdir.run_card]
-    if output.out is not None and not _is_special(output.out):
-        paths.append(card_path(output.out))
-    for path in paths:
-        write_json(path, card.finished())
-
-
-def _is_special(path: Path) -> bool:
-    """A pipe or a device has no place beside it for a run card."""
-    return path.exists() and not path.is_file()

@@ -7,17 +7,12 @@ import numpy as np
 
 from bitextmine.accounts import count_shards, reject_records
 from bitextmine.config import ShardConfig
-from bitextmine.output.destination import check_file, open_output
+from bitextmine.output.destination import open_output
 from bitextmine.output.records import one_line
 from bitextmine.texts import shard_texts
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir
 
 HEADER = "reason\tside\tfile\tline\ttext\n"
-
-
-def check_rejects(path: Path) -> None:
-    """Fail now if the rejects cannot be written later."""
-    check_file(path)
 
 
 def write_rejects(workdir: Workdir, config: ShardConfig, path: Path) -> None:

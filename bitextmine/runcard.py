@@ -1,5 +1,6 @@
 """The run card: everything needed to judge, repeat or explain a mining run, as JSON."""
 
+import logging
 import shlex
 import sys
 import time
@@ -12,6 +13,10 @@ from typing import Any
 
 from bitextmine.machine import describe_machine
 from bitextmine.version import __version__
+from bitextmine.workdir import Workdir
+from bitextmine.writing import read_json
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -38,14 +43,31 @@ class RunCard:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Note how long a stage took in this run; next to nothing if it was resumed."""
+        """Note how long a stage took."""
         begun = time.monotonic()
         yield
         self.facts["seconds"][stage] = round(time.monotonic() - begun, 3)
 
-    def warn(self, text: str) -> None:
-        """Keep a warning that was shown."""
-        self.facts["warnings"].append(text)
+    @contextmanager
+    def finishing(self, workdir: Workdir, stage: str) -> Iterator[None]:
+        """Time a stage, mark it as finished, and take over what the run noted that finished it."""
+        with self.timed(stage):
+            yield
+        seconds, warnings = self.facts["seconds"][stage], self.facts["warnings"]
+        workdir.finish(stage, {"seconds": seconds, "warnings": warnings})
+        self.recall(workdir, stage)
+
+    def recall(self, workdir: Workdir, stage: str) -> None:
+        """Take over the seconds and warnings of a stage that an earlier run finished."""
+        noted = read_json(workdir.done(stage))
+        self.facts["seconds"][stage] = noted["seconds"]
+        warnings = self.facts["warnings"]
+        warnings += [text for text in noted["warnings"] if text not in warnings]
+
+    def show(self, warning: str) -> None:
+        """Show a warning now, and keep it."""
+        LOG.warning(warning)
+        self.facts["warnings"].append(warning)
 
     def finished(self) -> dict[str, Any]:
         """Return all facts, with the time in all and the machine."""

@@ -15,7 +15,8 @@ from bitextmine.machine import usable_threads
 from bitextmine.progress import bar
 from bitextmine.search.merge import merge_neighbours
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.workdir import Side, Workdir, atomic_write
+from bitextmine.workdir import Side, Workdir
+from bitextmine.writing import atomic_write
 
 
 def search_block(root: Path, src_shard: int, tgt_shard: int, config: SearchConfig) -> None:

@@ -11,6 +11,7 @@ from bitextmine.search.neighbours import Floats, Ids, Neighbours
 
 Bools = NDArray[np.bool_]
 
+LOWEST = float(np.finfo(np.float64).min)
 GREEDY_ROWS = 1 << 20  # pairs held as Python integers at a time
 
 
@@ -80,6 +81,7 @@ def select_pairs(
         best score down and takes every pair whose two sentences are still free.
     """
     margins = compute_margins(fwd, bwd, config.margin)
+    threshold = max(threshold, LOWEST)  # an undefined margin is below any threshold
     votes = _votes(fwd, bwd, margins)
     good = _retrieve(votes, config.retrieval, threshold)
     kept = good[: config.top] if config.top is not None else good

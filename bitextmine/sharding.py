@@ -27,14 +27,15 @@ import zstandard
 from numpy.typing import NDArray
 
 from bitextmine.accounts import count_shards, told_rejects
-from bitextmine.buckets import Bucketed, BucketWriter, read_buckets
+from bitextmine.buckets import BucketReader, BucketWriter
 from bitextmine.compression import CHUNK_BYTES, open_input
 from bitextmine.config import STDIN, ShardConfig
 from bitextmine.corpus import Line, read_lines
 from bitextmine.errors import InputError, WorkdirError
 from bitextmine.progress import bar
 from bitextmine.search.neighbours import Ids
-from bitextmine.workdir import LINE_BITS, Side, Workdir, atomic_write, read_json, write_json
+from bitextmine.workdir import LINE_BITS, Side, Workdir
+from bitextmine.writing import atomic_write, read_json, write_json
 
 LOG = logging.getLogger(__name__)
 
@@ -65,9 +66,10 @@ def split_file(root: Path, side: Side, file: int, config: ShardConfig) -> None:
         zstandard.ZstdCompressor().stream_writer(rejects, closefd=False) as reject_stream,
     ):
         index = lines.split(BucketWriter(buckets, BUCKETS), reject_stream)
-    write_json(
-        done, {**lines.counts(), **_identity(path, lines.checksum.hexdigest()), "index": index}
-    )
+    # Parquet is read by columns and out of order, so its bytes are summed apart.
+    parquet = config.input_format == "parquet"
+    checksum = _checksum(path) if parquet else lines.checksum.hexdigest()
+    write_json(done, {**lines.counts(), **_identity(path, checksum), "index": index})
     lines.warn()
 
 
@@ -115,7 +117,7 @@ class _LineSplitter:
             "reason": line.reject, "file": self.path, "line": line.number + 1,
             "text": line.text[:200],
         }  # fmt: skip
-        rejects.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        rejects.write(json.dumps(record).encode() + b"\n")
 
     def counts(self) -> dict[str, Any]:
         """Return what was read, rejected and mended."""
@@ -148,18 +150,21 @@ def _identity(path: str, checksum: str) -> dict[str, Any]:
     return identity
 
 
+def _checksum(path: str) -> str:
+    checksum = hashlib.blake2b(digest_size=16)
+    with open_input(path) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            checksum.update(chunk)
+    return checksum.hexdigest()
+
+
 def _refuse_changed_input(path: str, done: dict[str, Any]) -> None:
     """Same size and time is the same file; else its content decides."""
     if path != STDIN and Path(path).exists():
         stat = Path(path).stat()
         if (stat.st_size, stat.st_mtime_ns) == (done["bytes"], done["mtime_ns"]):
             return
-    checksum = hashlib.blake2b(digest_size=16)
-    with open_input(path) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            checksum.update(chunk)
-    # Parquet is read out of order, so it has no running checksum: its size and time decide.
-    if checksum.hexdigest() != done["checksum"]:
+    if _checksum(path) != done["checksum"]:
         raise WorkdirError(
             f"{path} has changed since this work directory read it",
             hint="use another --workdir for the new content",
@@ -192,26 +197,27 @@ def build_shard(root: Path, side: Side, shard: int, config: ShardConfig) -> None
         return
     files.folder.mkdir(exist_ok=True)
     bounds = read_json(workdir.shard_plan(side))["bucket_bounds"]
-    lines = _read_shard_lines(workdir, side, bounds[shard], bounds[shard + 1], config)
-    first, repeated = first_occurrences(lines.digests, lines.ids)
-    _save(files.duplicates, np.stack([lines.ids[repeated.rows], repeated.first_ids], axis=1))
-    _save(files.ids, lines.ids[first])
-    _save_texts(files.text, files.offsets, [lines.texts[row] for row in first])
-    if lines.keyed:
-        _save_texts(files.keys, files.key_offsets, [lines.keys[row] for row in first])
-    counts = {"accepted": len(lines.ids), "duplicates": len(repeated.rows), "unique": len(first)}
+    lines = _shard_lines(workdir, side, bounds[shard], bounds[shard + 1], config)
+    ids, digests = lines.read_ids()
+    first, repeated = first_occurrences(digests, ids)
+    _save(files.duplicates, np.stack([ids[repeated.rows], repeated.first_ids], axis=1))
+    _save(files.ids, ids[first])
+    texts, keys = lines.read_texts(first)
+    _save_texts(files.text, files.offsets, texts)
+    if any(keys):
+        _save_texts(files.keys, files.key_offsets, keys)
+    counts = {"accepted": len(ids), "duplicates": len(repeated.rows), "unique": len(first)}
     write_json(files.done, counts)
 
 
-def _read_shard_lines(
+def _shard_lines(
     workdir: Workdir, side: Side, start: int, stop: int, config: ShardConfig
-) -> Bucketed:
-    parts = []
-    for file in range(len(config.paths(side))):
-        index = read_json(workdir.lines_done(side, file))["index"]
-        with workdir.lines(side, file).open("rb") as buckets:
-            parts.append(read_buckets(buckets, index[start:stop]))
-    return Bucketed.joined(parts)
+) -> BucketReader:
+    files = range(len(config.paths(side)))
+    indexes = (read_json(workdir.lines_done(side, file))["index"] for file in files)
+    return BucketReader(
+        [(workdir.lines(side, file), index[start:stop]) for file, index in enumerate(indexes)]
+    )
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 import mmap
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from bitextmine.accounts import count_shards
 from bitextmine.output.records import Origin
+from bitextmine.search.neighbours import Ids
 from bitextmine.workdir import LINE_BITS, ShardFiles, Side, Workdir
 
 _ROW_BITS = 32
@@ -49,38 +51,55 @@ def shard_keys(files: ShardFiles) -> TextFile | None:
     return TextFile(files.keys, files.key_offsets) if files.keys.exists() else None
 
 
+class _Shard(NamedTuple):
+    """What is open of a shard."""
+
+    texts: TextFile
+    keys: TextFile | None
+    ids: Ids
+
+
 class Sentences:
     """All unique sentences of a side, by number; holds 8 bytes a sentence in memory."""
 
     def __init__(self, workdir: Workdir, side: Side, paths: tuple[str, ...]) -> None:
-        shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
-        self._texts = [shard_texts(files) for files in shards]
-        self._keys = [shard_keys(files) for files in shards]
-        self._ids = [np.load(files.ids, mmap_mode="r", allow_pickle=False) for files in shards]
+        self._shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
         self._paths = paths
-        self._places = np.empty(sum(map(len, self._texts)), dtype=np.int64)
-        for shard, files in enumerate(shards):
-            numbers = np.load(files.numbers, allow_pickle=False)
-            self._places[numbers] = (shard << _ROW_BITS) + np.arange(len(numbers))
+        numbers = [np.load(files.numbers, allow_pickle=False) for files in self._shards]
+        self._places = np.empty(sum(map(len, numbers)), dtype=np.int64)
+        for shard, rows in enumerate(numbers):
+            self._places[rows] = (shard << _ROW_BITS) + np.arange(len(rows))
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, number: int) -> str:
-        shard, row = self._place(number)
-        return self._texts[shard][row]
+    def fetch(self, numbers: Ids) -> list[tuple[str, Origin]]:
+        """Return sentences and where they were first read, one shard after the other.
 
-    def origin(self, number: int) -> Origin:
-        """Return where a sentence was first read."""
-        shard, row = self._place(number)
-        file, line = divmod(int(self._ids[shard][row]), 1 << LINE_BITS)
-        keys = self._keys[shard]
-        return Origin(self._paths[file], line + 1, keys[row] if keys is not None else None)
+        A shard is opened once a call, so that a side may have more shards than a
+        process may have open files.
+        """
+        places = self._places[numbers]
+        found: list[tuple[str, Origin] | None] = [None] * len(numbers)
+        opened, number = None, -1
+        for position in np.argsort(places, kind="stable").tolist():
+            shard, row = divmod(int(places[position]), 1 << _ROW_BITS)
+            if opened is None or shard != number:
+                opened, number = self._open(shard), shard
+            found[position] = self._read(opened, row)
+        return [sentence for sentence in found if sentence is not None]
 
     def sample(self, count: int, seed: int) -> list[str]:
         """Return up to ``count`` sentences chosen by chance, in order of number."""
         chosen = np.random.default_rng(seed).permutation(len(self))[:count]
-        return [self[number] for number in np.sort(chosen).tolist()]
+        return [text for text, _ in self.fetch(np.sort(chosen))]
 
-    def _place(self, number: int) -> tuple[int, int]:
-        return divmod(int(self._places[number]), 1 << _ROW_BITS)
+    def _open(self, shard: int) -> _Shard:
+        files = self._shards[shard]
+        ids = np.load(files.ids, mmap_mode="r", allow_pickle=False)
+        return _Shard(shard_texts(files), shard_keys(files), ids)
+
+    def _read(self, shard: _Shard, row: int) -> tuple[str, Origin]:
+        file, line = divmod(int(shard.ids[row]), 1 << LINE_BITS)
+        key = shard.keys[row] if shard.keys is not None else ""
+        return shard.texts[row], Origin(self._paths[file], line + 1, key or None)

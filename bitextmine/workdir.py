@@ -4,7 +4,9 @@ A work directory belongs to one set of settings. Each stage writes its settings
 down before its first file, and a later run under other settings is refused by
 name, so a file that exists is finished and is what this run would have made.
 
-    settings.json                     version, and the settings of every stage so far
+    settings.json                     version, and the settings of every stage begun so far
+    shard.done.json …                 a stage is finished; seconds and warnings
+    encoder.json                      which encoder was chosen, and why
     run.json                          the run card
     src/ and tgt/
         lines/0000.bin, .json         one input file, normalised, split into hash buckets
@@ -17,7 +19,6 @@ name, so a file that exists is finished and is what this run would have made.
     blocks/0000-0000.npz              neighbours found between two shards
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -27,115 +28,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
-from bitextmine.errors import OutputError, WorkdirError
+from bitextmine.errors import WorkdirError
 from bitextmine.version import __version__
+from bitextmine.writing import explained_write, read_json, write_json
 
 LINE_BITS = 40  # an id is file << 40 | line: room for 8 million files of 10^12 lines
 LAYOUT = 1  # changes whenever files of an older work directory would be misread
 
 Side = Literal["src", "tgt"]
 SIDES: tuple[Side, Side] = ("src", "tgt")
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that appears under its name only when it is complete and on disk.
-
-    Yields a binary file: a uniquely named sibling of ``path``, which is flushed,
-    synced and renamed when the block ends well, and removed when it does not.
-
-    Raises
-    ------
-    OutputError
-        The folder is missing or not writable, or the disk is full.
-    """
-    with explained_write(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp makes private files
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-
-
-def _umask() -> int:
-    """Read the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in this folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def explained_write(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write ``path`` into a cause and a remedy.
-
-    Raises
-    ------
-    OutputError
-        In place of any OSError but a broken pipe.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {_cause(error)}", hint=_remedy(error)) from error
-
-
-def _cause(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
-def _remedy(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "free some space there, or point --out, --workdir or TMPDIR to another disk"
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return "create the folder first, or choose an existing one"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "choose a folder that you may write to"
-    return "check the path and the disk, then run the same command again"
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a small mapping as readable JSON, atomically."""
-    with atomic_write(path) as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read what ``write_json`` wrote.
-
-    Raises
-    ------
-    WorkdirError
-        The file is missing or is not JSON.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise WorkdirError(
-            f"cannot read {path}: {error}",
-            hint="run the stage before this one, or start again in an empty --workdir",
-        ) from error
-    return content
 
 
 @dataclass(frozen=True)
@@ -240,31 +143,44 @@ class Workdir:
         """Neighbours between two shards, both directions."""
         return self.root / "blocks" / f"{src_shard:04d}-{tgt_shard:04d}.npz"
 
+    def done(self, stage: str) -> Path:
+        """What was noted about a stage; exists when the stage is finished."""
+        return self.root / f"{stage}.done.json"
+
+    @property
+    def encoder(self) -> Path:
+        """Which encoder was chosen, for which languages, and why."""
+        return self.root / "encoder.json"
+
     def create(self) -> None:
-        """Make the folders; private, since they hold the user's text."""
+        """Make the folders; private, since they hold the user's text.
+
+        Raises
+        ------
+        WorkdirError
+            The folder has other people's files in it.
+        """
         with explained_write(self.root):
+            if self.root.exists() and not self.settings.exists():
+                self._refuse_foreign_folder()
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for side in SIDES:
                 (self.root / side / "lines").mkdir(parents=True, exist_ok=True)
                 (self.root / side / "shards").mkdir(exist_ok=True)
             (self.root / "blocks").mkdir(exist_ok=True)
 
-    def has_stage(self, stage: str) -> bool:
-        """Tell whether a stage was begun here."""
-        return stage in self._known_settings()
-
     def stage_settings(self, stage: str) -> dict[str, Any]:
-        """Return what a finished or begun stage was asked for.
+        """Return what a finished stage was asked for.
 
         Raises
         ------
         WorkdirError
-            The stage was never begun here.
+            The stage was never finished here.
         """
         known = self._known_settings()
-        if stage not in known:
+        if stage not in known or not self.done(stage).exists():
             raise WorkdirError(
-                f"{self.root} has no results of the stage '{stage}'",
+                f"{self.root} has no finished results of the stage '{stage}'",
                 hint=f"run `bitextmine {stage} --workdir {self.root}` first",
             )
         settings: dict[str, Any] = known[stage]
@@ -286,9 +202,13 @@ class Workdir:
         known[stage] = wanted
         write_json(self.settings, known)
 
+    def finish(self, stage: str, notes: Mapping[str, Any]) -> None:
+        """Mark a stage as finished; the notes of the run that finished it stay."""
+        if not self.done(stage).exists():
+            write_json(self.done(stage), notes)
+
     def _known_settings(self) -> dict[str, Any]:
         if not self.settings.exists():
-            self._refuse_foreign_folder()
             return {"layout": LAYOUT, "version": __version__}
         known = read_json(self.settings)
         if known.get("layout") != LAYOUT or known.get("version") != __version__:
@@ -301,7 +221,7 @@ class Workdir:
 
     def _refuse_foreign_folder(self) -> None:
         """A folder with other people's files in it is not ours to fill."""
-        ours = {"src", "tgt", "blocks", "lock"}
+        ours = {"src", "tgt", "blocks", "lock"}  # what a run that died at once leaves
         foreign = sorted(p.name for p in self.root.iterdir() if p.name not in ours)
         foreign = [name for name in foreign if not name.startswith(".settings.json.")]
         if foreign:
@@ -342,19 +262,44 @@ class Workdir:
                     f"{self.root} is in use by {owner}",
                     hint="wait until it has finished, or choose another --workdir",
                 ) from error
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {os.uname().nodename}")
-            lock.flush()
+            with explained_write(self.root):
+                lock.truncate(0)
+                lock.write(f"process {os.getpid()} on {os.uname().nodename}")
+                lock.flush()
             yield
+
+    def remove_leftovers(self) -> None:
+        """Remove temporary files of runs that were killed; only for who holds the lock."""
+        for leftover in self.root.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager
-def opened_workdir(root: Path | None) -> Iterator[Workdir]:
-    """Yield a locked work directory: the user's, or a private one that is removed at the end."""
+def opened_workdir(root: Path | None, *, make: bool) -> Iterator[Workdir]:
+    """Yield a locked work directory: the user's, or a private one that is removed at the end.
+
+    Parameters
+    ----------
+    root : Path or None
+        None for a private one.
+    make : bool
+        Whether the user's may be made if there is none.
+
+    Raises
+    ------
+    WorkdirError
+        It does not exist, is something else, or is in use.
+    """
     if root is not None:
         workdir = Workdir(root)
+        if not make and not workdir.settings.exists():
+            raise WorkdirError(
+                f"{root} is no work directory",
+                hint=f"run `bitextmine shard --workdir {root}` first, or check the path",
+            )
         workdir.create()
         with workdir.locked():
+            workdir.remove_leftovers()
             yield workdir
         return
     with explained_write(Path(tempfile.gettempdir())):

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from test_pipeline import src_line, tgt_line
 
 import bitextmine
+from bitextmine import pipeline
 from bitextmine.cli import main
 
 COMMANDS = ("mine", "shard", "encode", "search", "select", "models", "demo")
@@ -133,9 +134,10 @@ def test_the_stages_one_by_one_give_what_mine_gives(src: Path, tgt: Path, tmp_pa
 
 
 def test_a_stage_without_the_one_before_names_it(tmp_path: Path) -> None:
-    for stage, missing in (("encode", "shard"), ("search", "encode"), ("select", "shard")):
+    for stage in ("encode", "search", "select"):
         told = explained(run(stage, "--workdir", tmp_path / "work"))
-        assert f"bitextmine {missing} --workdir" in told
+        assert "bitextmine shard --workdir" in told
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.usefixtures("toy")
@@ -186,7 +188,10 @@ def test_damaged_lines_are_counted_and_named(src: Path, tgt: Path) -> None:
         (("--columns", "score,nothing", "--format", "tsv"), "'nothing'"),
         (("--columns", "score"), "--columns"),
         (("--format", "moses"), "--out PREFIX"),
-        (("--threshold", "nan"), "not a number"),
+        (("--threshold", "nan"), "not a finite number"),
+        (("--threshold", "inf"), "not a finite number"),
+        (("--seed", "-1"), "--seed is -1"),
+        (("--threads", "50000"), "--threads is 50000"),
         (("--src-field", "2"), "--src-field"),
         (("--quiet", "--verbose"), "exclude each other"),
         (("--threads", "-1"), "--threads is -1"),
@@ -214,6 +219,66 @@ def test_output_that_cannot_be_written_is_told(src: Path, tgt: Path, tmp_path: P
     told = explained(mine_toy(src, tgt, "--out", tmp_path / "missing" / "pairs.tsv"))
     assert "create the folder" in told
     assert "folder" in explained(mine_toy(src, tgt, "--out", tmp_path))
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("flag", ["--out", "--rejects"])
+def test_an_input_is_never_overwritten(flag: str, src: Path, tgt: Path, tmp_path: Path) -> None:
+    before, link = src.read_bytes(), tmp_path / "link"
+    link.symlink_to(src)
+    for path in (src, link):
+        told = explained(mine_toy(src, tgt, flag, path), code=2)
+        assert f"{flag} would overwrite" in told
+    assert src.read_bytes() == before
+
+
+@pytest.mark.usefixtures("toy")
+def test_outputs_never_overwrite_each_other(src: Path, tgt: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pp"
+    same = (("--out", out), ("--rejects", out))
+    assert "would overwrite" in explained(mine_toy(src, tgt, *same[0], *same[1]), code=2)
+    moses = ("--format", "moses", "--out", out, "--rejects", tmp_path / "pp.tsv")
+    assert "would overwrite" in explained(mine_toy(src, tgt, *moses), code=2)
+
+
+@pytest.mark.encoder
+def test_what_stands_in_a_file_behind_stdout_stays(tgt: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "all.tsv"
+    kept.write_text("precious\n", "utf-8")
+    command = [*PROGRAM, "mine", "--src", str(tgt), "--tgt", str(tgt), "--out", "/dev/stdout"]
+    with kept.open("ab") as stdout:
+        subprocess.run(command, stdout=stdout, stderr=subprocess.DEVNULL, check=True)
+    lines = kept.read_text("utf-8").splitlines()
+    assert lines[0] == "precious"
+    assert len(lines) == 41
+    assert not Path("/dev/stdout.run.json").exists()
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_stage_that_died_is_not_taken_for_finished(
+    src: Path, tgt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = ("--workdir", tmp_path / "work")
+    shard = ("shard", "--src", src, "--tgt", tgt, *work)
+    encode = ("encode", "--model", "toy", "--src-lang", "de", "--tgt-lang", "en", *work)
+    stages = [(shard, encode, "build_shard"), (encode, ("search", *work), "encode_shard")]
+    stages += [(("search", *work), ("select", *work), "merge_shard")]
+    for stage, following, task in stages:
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, task, lambda *arguments: 1 / 0)
+            assert isinstance(run(*stage).exception, ZeroDivisionError)
+        assert f"no finished results of the stage '{stage[0]}'" in explained(run(*following))
+        assert run(*stage).exit_code == 0
+    assert run("select", *work).exit_code == 0
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_file_name_that_is_not_utf8_is_no_obstacle(src: Path, tgt: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    odd.write_bytes(src.read_bytes() + b"\n")
+    result = mine_toy(odd, tgt, "--rejects", tmp_path / "rejects", "--format", "jsonl")
+    assert result.exit_code == 0
+    assert b"caf\\udce9.txt\t41" in (tmp_path / "rejects").read_bytes()
 
 
 @pytest.mark.usefixtures("toy")

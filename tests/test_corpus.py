@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import sys
+import tracemalloc
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,24 @@ def test_compression_is_told_by_content(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "it's a täst"
     path.write_bytes(COMPRESSORS[kind](TEXT))
     assert texts_of(path) == SENTENCES
+
+
+def test_a_frame_of_metadata_may_come_first(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + zstd(TEXT))  # as pzstd writes
+    assert texts_of(path) == SENTENCES
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "xz", "bzip2"])
+def test_a_small_file_that_unpacks_to_much_is_read_in_pieces(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(COMPRESSORS[kind]((b"x" * 99 + b"\n") * 600_000))
+    tracemalloc.start()
+    with compression.open_input(str(path)) as file:
+        assert sum(1 for _ in compression.raw_lines(file, str(path))) == 600_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 << 20  # of 57 MiB unpacked
 
 
 def test_a_gz_name_with_zstd_content_is_read(tmp_path: Path) -> None:
@@ -161,15 +180,14 @@ def test_control_characters_go_and_are_counted(tmp_path: Path) -> None:
         ("bell and tab", "control_characters"),
         ("plain", ""),
     ]
+    path.write_bytes(b"a tab\there\r\n")
+    assert [(line.text, line.mended) for line in lines_of(path)] == [("a tab here", "")]
 
 
-def test_an_oversized_line_is_rejected_without_being_held(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["plain", "zstd"])
+def test_an_oversized_line_is_rejected_without_being_held(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "f"
-    with path.open("wb") as file:
-        file.write(b"first\n")
-        for _ in range(50):
-            file.write(b"x" * 1_000_000)
-        file.write(b"\nlast\n")
+    path.write_bytes(COMPRESSORS[kind](b"first\n" + b"x" * 50_000_000 + b"\nlast\n"))
     lines = lines_of(path)
     assert [line.reject for line in lines] == ["", "too_long", ""]
     assert lines[1].text == ""
@@ -207,6 +225,10 @@ def test_a_key_of_jsonl(tmp_path: Path) -> None:
     assert [line.reject for line in lines] == reasons
     assert lines[3].text == "?x"  # a lone surrogate has no UTF-8 form
     assert lines_of(path, input_format="jsonl", id_field="id")[0].key == "7"
+    path.write_text('{"text": "a", "id": null}\n{"text": "b", "id": "\\ud800"}\n' + "[" * 200_000)
+    lines = lines_of(path, input_format="jsonl", id_field="id")
+    assert [line.reject for line in lines] == ["missing_field", "", "invalid_json"]
+    assert lines[1].key == "?"
 
 
 def test_a_column_of_parquet(tmp_path: Path) -> None:
@@ -254,6 +276,10 @@ def test_a_missing_file_a_directory_and_an_empty_glob_are_errors(tmp_path: Path)
         expand_inputs([str(tmp_path / "*.zst")])
     with pytest.raises(InputError, match="is a directory"):
         expand_inputs([str(tmp_path)])
+    with pytest.raises(InputError, match="name too long"):
+        expand_inputs(["x" * 300])
+    with pytest.raises(InputError, match="cannot read a"):
+        expand_inputs(["a**b/"])
 
 
 @given(st.text(max_size=60))

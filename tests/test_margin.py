@@ -59,7 +59,17 @@ def test_a_pair_has_the_same_score_from_both_sides() -> None:
     assert shared > 40
 
 
-@pytest.mark.parametrize("cosine", [-0.02, 0.0, 0.0005])
+@pytest.mark.parametrize("margin", ["ratio", "distance", "absolute"])
+def test_a_cosine_of_zero_is_no_candidate(margin: Margin) -> None:
+    lists = Neighbours(np.array([[0.5, 0.0]], dtype=np.float32), np.array([[0, 1]]))
+    back = Neighbours(np.array([[0.5], [0.0]], dtype=np.float32), np.array([[0], [0]]))
+    margins = compute_margins(lists, back, margin)
+    assert np.isneginf(margins.fwd).tolist() == [[False, True]]
+    assert np.isneginf(margins.bwd).tolist() == [[False], [True]]
+    assert margins.undefined == 2
+
+
+@pytest.mark.parametrize("cosine", [-0.02, 0.0005])
 def test_a_ratio_over_a_neighbourhood_that_is_not_positive_is_undefined(cosine: float) -> None:
     lists = Neighbours(np.array([[cosine]], dtype=np.float32), np.array([[0]]))
     margins = compute_margins(lists, lists, "ratio")

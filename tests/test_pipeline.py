@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from toy import TOY_INFO, ToyEncoder
 
 from bitextmine import MineConfig, buckets, mine, pipeline
 from bitextmine.config import SelectConfig
-from bitextmine.errors import BitextmineError, OutputError, WorkdirError
+from bitextmine.encoders.base import Encoded
+from bitextmine.errors import BitextmineError, EncoderError, OutputError, WorkdirError
 from bitextmine.model_choice import default_threshold
 from bitextmine.runcard import RunCard
 
@@ -187,7 +188,7 @@ def test_select_again_needs_no_search(
     [
         ({"min_chars": 2}, "min_chars: 1 there, 2 now"),
         ({"k": 5}, "k: 4 there, 5 now"),
-        ({"src_lang": "fr"}, "src_lang"),
+        ({"model": "use-m3"}, "model: 'toy' there, 'use-m3' now"),
     ],
 )
 def test_a_work_directory_of_other_settings_is_refused(
@@ -223,6 +224,41 @@ def test_k_is_capped_to_the_other_side_and_recorded(
     mined = mine(config(corpus, tgt=(str(few),), threshold=0.0))
     assert mined.card["k"] == {"asked": 4, "src": 3, "tgt": 4}
     assert mined.n_pairs == 3
+
+
+def test_a_sentence_without_a_vector_is_in_no_pair(
+    corpus: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = ToyEncoder.encode
+
+    def broken(self: ToyEncoder, sentences: Sequence[str]) -> Encoded:
+        embeddings = encode(self, sentences).embeddings
+        embeddings[[" 30 " in sentence for sentence in sentences]] = 0
+        return Encoded(embeddings)
+
+    monkeypatch.setattr(ToyEncoder, "encode", broken)
+    mined = mine(config(corpus, margin="distance", threshold=-9.0, k=16, retrieval="union"))
+    assert not any(" 30 " in pair.src + pair.tgt for pair in mined.pairs)
+    assert mined.card["counts"]["src"]["unusable"] == 1
+    assert any("zero or non-finite vectors for 1 of 60" in w for w in mined.card["warnings"])
+    monkeypatch.setattr(
+        ToyEncoder, "encode", lambda self, s: Encoded(encode(self, s).embeddings * 0)
+    )
+    with pytest.raises(EncoderError, match="60 of 60 src sentences"):
+        mine(config(corpus))
+
+
+def test_an_unknown_model_is_refused_before_any_work(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(EncoderError, match="no encoder 'nope'"):
+        mine(config(corpus, model="nope", workdir=tmp_path / "work"))
+    assert not (tmp_path / "work").exists()
+
+
+def test_paths_may_be_path_objects(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    mine(config(corpus, src=corpus[0], tgt=[corpus[1]], out=str(tmp_path / "pairs")))
+    assert (tmp_path / "pairs").exists()
 
 
 def test_one_sentence_a_side_is_a_pair(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Shards hold every unique sentence once, whatever their number, and the counts add up."""
 
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bitextmine.config import ShardConfig
 from bitextmine.errors import InputError, WorkdirError
 from bitextmine.pipeline import shard
 from bitextmine.runcard import RunCard
-from bitextmine.sharding import first_occurrences, split_file
+from bitextmine.sharding import build_shard, first_occurrences, split_file
 from bitextmine.texts import Sentences, shard_texts
 from bitextmine.workdir import Workdir
 
@@ -36,7 +37,7 @@ def sharded(root: Path, *contents: str, **settings: Any) -> tuple[Workdir, Shard
 
 def sentences(workdir: Workdir, config: ShardConfig) -> list[str]:
     found = Sentences(workdir, "src", config.src)
-    return [found[number] for number in range(len(found))]
+    return [text for text, _ in found.fetch(np.arange(len(found)))]
 
 
 def test_first_occurrences_by_hand() -> None:
@@ -52,7 +53,7 @@ def test_duplicates_meet_across_files_and_the_first_place_stays(tmp_path: Path) 
     workdir, config = sharded(tmp_path / "a", "x\ny\nx\n", "y\n z \n\nx\n", shard_size=1)
     assert sentences(workdir, config) == ["x", "y", "z"]
     found = Sentences(workdir, "src", config.src)
-    places = [(Path(o.file).name, o.line) for o in map(found.origin, range(3))]
+    places = [(Path(origin.file).name, origin.line) for _, origin in found.fetch(np.arange(3))]
     assert places == [("part 0.txt", 1), ("part 0.txt", 2), ("part 1.txt", 2)]
     counts = side_counts(workdir, "src")
     assert counts == {
@@ -80,6 +81,16 @@ def test_neither_shards_nor_memory_change_the_sentences(
         assert counts["read"] == rejected + counts["duplicates"] + counts["unique"]
         assert counts["read"] == len(one) + len(two)
         assert counts["unique"] == len(expected)
+
+
+def test_copies_of_one_sentence_cost_no_text(tmp_path: Path) -> None:
+    workdir, config = sharded(tmp_path / "a", ("y" * 1000 + "\n") * 20_000)
+    (workdir.shard("src", 0).done).unlink()
+    tracemalloc.start()
+    build_shard(workdir.root, "src", 0, config)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 28 << 20  # one frame of 20 MB, not 20,000 strings beside it
 
 
 def test_shards_are_about_as_large_as_asked(tmp_path: Path) -> None:

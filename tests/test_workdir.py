@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bitextmine.errors import BitextmineError, OutputError, WorkdirError
-from bitextmine.workdir import Workdir, atomic_write, opened_workdir, write_json
+from bitextmine.errors import OutputError, WorkdirError
+from bitextmine.workdir import Workdir, opened_workdir
+from bitextmine.writing import atomic_write, write_json
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -59,8 +60,10 @@ def test_a_stage_is_bound_to_its_settings(tmp_path: Path) -> None:
     workdir.claim("search", {"k": 4})
     with pytest.raises(WorkdirError, match="k: 4 there, 8 now"):
         workdir.claim("search", {"k": 8})
-    with pytest.raises(WorkdirError, match="no results of the stage 'encode'"):
-        workdir.stage_settings("encode")
+    with pytest.raises(WorkdirError, match="no finished results of the stage 'search'"):
+        workdir.stage_settings("search")  # begun is not finished
+    workdir.finish("search", {"seconds": 1, "warnings": []})
+    assert workdir.stage_settings("search") == {"k": 4}
 
 
 def test_another_version_is_refused_by_name(tmp_path: Path) -> None:
@@ -73,16 +76,34 @@ def test_another_version_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_files_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    workdir = Workdir(tmp_path)
-    workdir.create()
+    (tmp_path / "src").mkdir()
     with pytest.raises(WorkdirError, match=r"not a work directory: it has 'thesis\.tex'"):
-        workdir.claim("search", {"k": 4})
+        Workdir(tmp_path).create()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["src", "thesis.tex"]
+
+
+def test_a_stage_makes_no_work_directory_but_shard_does(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WorkdirError, match="is no work directory"),
+        opened_workdir(tmp_path / "typo", make=False),
+    ):
+        pass
+    assert not (tmp_path / "typo").exists()
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    with opened_workdir(tmp_path / "w", make=True) as workdir:
+        leftover = workdir.root / "src" / ".text.bin.x1.tmp"
+        leftover.write_bytes(b"half")
+    with opened_workdir(tmp_path / "w", make=True):
+        assert not leftover.exists()
 
 
 def test_two_runs_cannot_share_a_work_directory(tmp_path: Path) -> None:
     root = tmp_path / "w"
     hold = "import sys\nfrom pathlib import Path\nfrom bitextmine.workdir import opened_workdir\n"
-    hold += "with opened_workdir(Path(sys.argv[1])):\n    print('held', flush=True)\n    input()\n"
+    hold += "with opened_workdir(Path(sys.argv[1]), make=True):\n"
+    hold += "    print('held', flush=True)\n    input()\n"
     with subprocess.Popen(
         [sys.executable, "-c", hold, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -90,21 +111,17 @@ def test_two_runs_cannot_share_a_work_directory(tmp_path: Path) -> None:
         assert other.stdout.readline() == "held\n"
         with (
             pytest.raises(WorkdirError, match=f"in use by process {other.pid}"),
-            opened_workdir(root),
+            opened_workdir(root, make=True),
         ):
             pass
         other.communicate("\n")
-    with opened_workdir(root):
+    with opened_workdir(root, make=True):
         pass
 
 
 def test_a_temporary_work_directory_is_private_and_removed(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), opened_workdir(None) as workdir:
+    with pytest.raises(KeyboardInterrupt), opened_workdir(None, make=True) as workdir:
         root = workdir.root
         assert root.stat().st_mode & 0o777 == 0o700
         raise KeyboardInterrupt
     assert not root.exists()
-
-
-def test_every_error_has_a_remedy() -> None:
-    assert BitextmineError("cause", hint="remedy").hint == "remedy"

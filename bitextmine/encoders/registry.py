@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from bitextmine.encoders.base import Encoder, EncoderInfo
@@ -124,14 +125,41 @@ def readiness(name: str) -> str:
         return READY
     if importlib.util.find_spec(entry.module) is None:
         return f"not installed: {entry.install}"
-    distribution, _, pinned = entry.info.package.partition("==")
-    try:
-        installed = importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        installed = "of unknown version"
-    if installed != pinned:
-        return f"{READY}, but {distribution} is {installed}, not {pinned}: vectors may differ"
+    installed = installed_package(name)
+    if installed != entry.info.package:
+        return f"{READY}, but with {installed}, not {entry.info.package}: vectors may differ"
     return READY
+
+
+def installed_package(name: str) -> str:
+    """Return the package of an encoder's weights with the version installed here."""
+    entry = _entry(name)
+    if not entry.module:
+        return entry.info.package
+    distribution = entry.info.package.partition("==")[0]
+    try:
+        return f"{distribution}=={importlib.metadata.version(distribution)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{distribution} of unknown version"
+
+
+def version_warnings(name: str) -> tuple[str, ...]:
+    """Say if the installed weights are not those that were measured."""
+    state = readiness(name)
+    return (f"{name} is {state}",) if state.startswith(READY) and state != READY else ()
+
+
+def require_ready(name: str) -> None:
+    """Make sure that an encoder can be loaded, without loading it.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such encoder, or it is not installed.
+    """
+    if not readiness(name).startswith(READY):
+        entry = _entry(name)
+        raise EncoderError(f"{name} needs {entry.info.package}", hint=entry.install)
 
 
 def load_encoder(name: str, *, threads: int, device: str = "cpu") -> Encoder:
@@ -151,11 +179,14 @@ def load_encoder(name: str, *, threads: int, device: str = "cpu") -> Encoder:
     EncoderError
         If there is no such encoder, it is not installed, or it cannot run on the device.
     """
-    entry = _entry(name)
-    state = readiness(name)
-    if not state.startswith(READY):
-        raise EncoderError(f"{name} needs {entry.info.package}", hint=entry.install)
-    return entry.load(threads, device)
+    require_ready(name)
+    return _entry(name).load(threads, device)
+
+
+@lru_cache(maxsize=1)
+def shared_encoder(name: str, threads: int) -> Encoder:
+    """Load an encoder once a process, however many shards it encodes."""
+    return load_encoder(name, threads=threads)
 
 
 def register_encoder(info: EncoderInfo, load: Loader) -> None:
@@ -169,6 +200,7 @@ def register_encoder(info: EncoderInfo, load: Loader) -> None:
         Loads it; called with the number of threads and the device.
     """
     _ENTRIES[info.name] = _Entry(info=info, load=load)
+    shared_encoder.cache_clear()
 
 
 def unregister_encoder(name: str) -> None:
@@ -180,6 +212,7 @@ def unregister_encoder(name: str) -> None:
         If there is no encoder of this name.
     """
     del _ENTRIES[_entry(name).info.name]
+    shared_encoder.cache_clear()
 
 
 def _entry(name: str) -> _Entry:

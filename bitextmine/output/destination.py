@@ -19,7 +19,7 @@ from bitextmine.output.options import OutputOptions
 from bitextmine.output.records import Pair, PairFormat
 from bitextmine.output.tables import laser_format, moses_formats, tsv_format
 from bitextmine.output.tmx import tmx_format
-from bitextmine.workdir import atomic_write, explained_write
+from bitextmine.writing import atomic_write, explained_write
 
 _COMPRESSIONS = (".gz", ".zst", ".xz", ".bz2")
 
@@ -91,7 +91,7 @@ def save_pairs(pairs: Iterable[Pair], out: Path, options: OutputOptions) -> int:
         The system refuses: no such folder, no permission, no space.
     """
     formats = _formats(options)
-    paths = [_destination(out, ending) for ending in formats]
+    paths = destinations(out, options)
     with explained_write(out), ExitStack() as commits:
         files = [commits.enter_context(_opened(path)) for path in paths]
         with ExitStack() as streams:
@@ -119,16 +119,20 @@ def check_destination(out: Path | None, options: OutputOptions) -> None:
     OutputError
         The folder does not exist or takes no files, or the name is that of a folder.
     """
-    endings = list(_formats(options))
-    if out is None:
-        if len(endings) > 1:
-            raise UsageError(
-                f"--format {options.format} writes {len(endings)} files, stdout is only one",
-                hint="add --out PREFIX, or choose --format laser",
-            )
-        return
-    for ending in endings:
-        check_file(_destination(out, ending))
+    n_files = len(_formats(options))
+    if out is not None:
+        for path in destinations(out, options):
+            check_file(path)
+    elif n_files > 1:
+        raise UsageError(
+            f"--format {options.format} writes {n_files} files, stdout is only one",
+            hint="add --out PREFIX, or choose --format laser",
+        )
+
+
+def destinations(out: Path, options: OutputOptions) -> list[Path]:
+    """Return every file that `save_pairs` writes."""
+    return [_destination(out, ending) for ending in _formats(options)]
 
 
 def check_file(path: Path) -> None:
@@ -144,7 +148,7 @@ def check_file(path: Path) -> None:
             raise OutputError(
                 f"cannot write {path}: it is a folder", hint="give the name of a file"
             )
-        if not _is_special(path):
+        if not is_special(path):
             with tempfile.TemporaryFile(dir=path.resolve().parent):
                 pass
 
@@ -209,12 +213,18 @@ def _destination(out: Path, ending: str) -> Path:
 
 def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
     """Open a new file that gets its name at the end; a link stays a link to it."""
-    return path.open("wb") if _is_special(path) else atomic_write(path.resolve())
+    if is_special(path):
+        return path.open("ab")  # behind /dev/stdout may be a file that others append to
+    return atomic_write(path.resolve())
 
 
-def _is_special(path: Path) -> bool:
-    """Tell whether this is a pipe or a device: replacing /dev/null would be a disaster."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+def is_special(path: Path) -> bool:
+    """Tell whether this is a pipe, a device or an open stream, which must not be replaced."""
+    while not (path.is_relative_to("/dev") or path.is_relative_to("/proc")):
+        if not path.is_symlink():
+            return path.exists() and not path.is_file() and not path.is_dir()
+        path = path.parent.absolute() / path.readlink()
+    return not path.is_relative_to("/dev/shm") or not path.is_file()
 
 
 @contextmanager

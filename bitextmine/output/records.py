@@ -29,7 +29,7 @@ class Origin:
     @property
     def id(self) -> str:
         """The user's own id, or else ``file:line``."""
-        return f"{self.file}:{self.line}" if self.key is None else self.key
+        return self.key or f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)

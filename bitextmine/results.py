@@ -1,0 +1,113 @@
+"""From selected pairs to the files a user asked for, none of which may destroy another."""
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from bitextmine.config import STDIN, OutputConfig, ShardConfig
+from bitextmine.errors import UsageError
+from bitextmine.model_choice import ModelChoice
+from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs, write_pairs
+from bitextmine.output.destination import ByteSink, check_file, destinations, is_special
+from bitextmine.runcard import card_path
+from bitextmine.select import Pairs
+from bitextmine.texts import Sentences
+from bitextmine.workdir import Workdir
+
+Languages = tuple[str, str]  # of src and tgt, as codes; "" if unknown
+
+FETCHED = 1 << 16  # pairs whose texts are read at a time, in the order of the disk
+
+
+def output_languages(output: OutputConfig, choice: ModelChoice) -> Languages:
+    """Return the languages that outputs name: those the user gave, else those identified.
+
+    The names of Moses files are fixed before any sentence is read, so they follow the user only.
+    """
+    given = choice.asked["src_lang"], choice.asked["tgt_lang"]
+    if output.format == "moses":
+        return given
+    return given[0] or choice.src_lang, given[1] or choice.tgt_lang
+
+
+def check_output(
+    output: OutputConfig, *, inputs: Sequence[str], langs: Languages, to_stream: bool
+) -> None:
+    """Fail now rather than after hours of work, if the output cannot go where it should.
+
+    Raises
+    ------
+    UsageError
+        The format does not fit the destination, or a file would overwrite an input or another.
+    OutputError
+        The destination cannot be written.
+    """
+    options = _options(output, langs)
+    if output.out is not None or to_stream:
+        check_destination(output.out, options)
+    written = (
+        {} if output.out is None else dict.fromkeys(destinations(output.out, options), "--out")
+    )
+    if output.out is not None and not is_special(output.out):
+        written[card_path(output.out)] = "the run card"
+        check_file(card_path(output.out))
+    if output.rejects is not None:
+        check_file(output.rejects)
+        _refuse_overwriting(output.rejects, "--rejects", [*map(str, written), *inputs])
+    for path, what in written.items():
+        _refuse_overwriting(path, what, inputs)
+
+
+def _refuse_overwriting(path: Path, what: str, others: Sequence[str]) -> None:
+    if is_special(path):
+        return
+    same = [other for other in others if other != STDIN and _real(other) == _real(path)]
+    if same:
+        raise UsageError(f"{what} would overwrite {same[0]}", hint="choose another name")
+
+
+def _real(path: str | Path) -> str:
+    return os.path.realpath(path)
+
+
+def _options(output: OutputConfig, langs: Languages) -> OutputOptions:
+    return OutputOptions(
+        format=output.format, columns=output.columns, src_lang=langs[0], tgt_lang=langs[1]
+    )
+
+
+def write_results(
+    records: Iterator[Pair], output: OutputConfig, langs: Languages, sink: ByteSink | None
+) -> tuple[Pair, ...]:
+    """Write the pairs to the file or the stream, or return them if there is neither."""
+    if output.out is not None:
+        save_pairs(records, output.out, _options(output, langs))
+        return ()
+    if sink is not None:
+        write_pairs(records, sink, _options(output, langs))
+        return ()
+    return tuple(records)
+
+
+def pair_records(workdir: Workdir, config: ShardConfig, pairs: Pairs) -> Iterator[Pair]:
+    """Yield the pairs with their texts and origins, read from disk some thousands at a time."""
+    src = Sentences(workdir, "src", config.src)
+    tgt = Sentences(workdir, "tgt", config.tgt)
+    starts = range(0, len(pairs), FETCHED)
+    return chain.from_iterable(_fetched(pairs[i : i + FETCHED], src, tgt) for i in starts)
+
+
+def _fetched(pairs: Pairs, src: Sentences, tgt: Sentences) -> Iterator[Pair]:
+    scores = zip(pairs.scores.tolist(), pairs.cosines.astype(np.float64).tolist(), strict=True)
+    texts = zip(src.fetch(pairs.src), tgt.fetch(pairs.tgt), strict=True)
+    for (score, cosine), ((s, s_origin), (t, t_origin)) in zip(scores, texts, strict=True):
+        yield Pair(score, cosine, s, t, s_origin, t_origin)
+
+
+def card_paths(workdir: Workdir, output: OutputConfig) -> list[Path]:
+    """Return where the run card goes: the work directory, and beside the output."""
+    beside = output.out is not None and not is_special(output.out)
+    return [workdir.run_card, *([card_path(output.out)] if beside and output.out else [])]
