@@ -18,7 +18,6 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,9 +30,9 @@ from bitextmine.buckets import BucketReader, BucketWriter
 from bitextmine.compression import CHUNK_BYTES, open_input
 from bitextmine.config import STDIN, ShardConfig
 from bitextmine.corpus import Line, read_lines
+from bitextmine.duplicates import first_occurrences
 from bitextmine.errors import InputError, WorkdirError
 from bitextmine.progress import bar
-from bitextmine.search.neighbours import Ids
 from bitextmine.workdir import LINE_BITS, Side, Workdir
 from bitextmine.writing import atomic_write, read_json, write_json
 
@@ -218,50 +217,6 @@ def _shard_lines(
     return BucketReader(
         [(workdir.lines(side, file), index[start:stop]) for file, index in enumerate(indexes)]
     )
-
-
-@dataclass(frozen=True)
-class Repeated:
-    """Lines that repeat an earlier one.
-
-    Attributes
-    ----------
-    rows : ndarray of int64
-        The repeating lines.
-    first_ids : ndarray of int64
-        For each, the id of the line it repeats.
-    """
-
-    rows: NDArray[np.int64]
-    first_ids: Ids
-
-
-def first_occurrences(digests: NDArray[np.uint64], ids: Ids) -> tuple[NDArray[np.int64], Repeated]:
-    """Find the first line of every distinct digest.
-
-    Parameters
-    ----------
-    digests : ndarray of uint64, shape (n, 2)
-        128-bit content hashes.
-    ids : ndarray of int64, shape (n,)
-        Distinct; the smallest of a group is the first.
-
-    Returns
-    -------
-    first : ndarray of int64
-        Rows of the first occurrences, by ascending id.
-    repeated : Repeated
-        All other rows, by ascending id.
-    """
-    order = np.lexsort((ids, digests[:, 1], digests[:, 0]))
-    ordered = digests[order]
-    starts = np.ones(len(order), dtype=bool)
-    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    group = np.cumsum(starts) - 1
-    first = order[starts]
-    rows, first_ids = order[~starts], ids[first][group[~starts]]
-    by_id = np.argsort(ids[rows])
-    return first[np.argsort(ids[first])], Repeated(rows[by_id], first_ids[by_id])
 
 
 def number_sentences(root: Path, side: Side) -> None:

@@ -16,7 +16,7 @@ from bitextmine.config import ShardConfig
 from bitextmine.errors import InputError, WorkdirError
 from bitextmine.pipeline import shard
 from bitextmine.runcard import RunCard
-from bitextmine.sharding import build_shard, first_occurrences, split_file
+from bitextmine.sharding import build_shard, split_file
 from bitextmine.texts import Sentences, shard_texts
 from bitextmine.workdir import Workdir
 
@@ -38,15 +38,6 @@ def sharded(root: Path, *contents: str, **settings: Any) -> tuple[Workdir, Shard
 def sentences(workdir: Workdir, config: ShardConfig) -> list[str]:
     found = Sentences(workdir, "src", config.src)
     return [text for text, _ in found.fetch(np.arange(len(found)))]
-
-
-def test_first_occurrences_by_hand() -> None:
-    digests = np.array([[5, 1], [3, 3], [5, 1], [5, 2], [3, 3]], dtype=np.uint64)
-    ids = np.array([40, 10, 20, 30, 50])
-    first, repeated = first_occurrences(digests, ids)
-    assert ids[first].tolist() == [10, 20, 30]
-    assert ids[repeated.rows].tolist() == [40, 50]
-    assert repeated.first_ids.tolist() == [20, 10]
 
 
 def test_duplicates_meet_across_files_and_the_first_place_stays(tmp_path: Path) -> None:
