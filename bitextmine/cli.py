@@ -86,7 +86,8 @@ def _summarise(card: dict[str, Any], out: Path | None) -> None:
     counts, threshold = card["counts"], card["threshold"]["value"]
     least = "" if threshold is None else f" ≥ {threshold:g}"
     click.echo(
-        f"{counts['pairs']:,} pair{'s' * (counts['pairs'] != 1)} from {counts['src']['unique']:,} x {counts['tgt']['unique']:,}"
+        f"{counts['pairs']:,} pair{'s' * (counts['pairs'] != 1)}"
+        f" from {counts['src']['unique']:,} x {counts['tgt']['unique']:,}"
         f" sentences in {card['seconds']['total']:.1f} s"
         f" ({card['encoder']['name']}, {card['settings']['select']['margin']} margin{least})"
         f" → {'stdout' if out is None else out}",
