@@ -54,12 +54,13 @@ def encode_shard(root: Path, side: Side, shard: int, model: str, threads: int) -
     files = Workdir(root).shard(side, shard)
     if files.encoded.exists():
         return
+    if files.embeddings.exists() and _progress_path(files).exists():
+        # The run before was killed after the rename, before the counts were written.
+        write_json(files.encoded, read_json(_progress_path(files)))
+        return
     texts = shard_texts(files)
     encoder = shared_encoder(model, usable_threads(threads))
     part = files.embeddings.with_suffix(".part")
-    if files.embeddings.exists():  # killed after the rename, before the counts were written
-        write_json(files.encoded, read_json(_progress_path(files)))
-        return
     with explained_write(files.embeddings), part.open("a+b") as file:
         _claim_part(file, files)
         done = _encode_rows(file, files, texts, encoder, f"encode {side}")
