@@ -15,16 +15,15 @@ import zstandard
 from bitextmine.config import STDIN
 from bitextmine.errors import InputError
 
-_SKIPPABLE = b"\x2a\x4d\x18"
 CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 16 << 20  # a longer line is rejected without ever being held in memory
 
-_BOM = b"\xef\xbb\xbf"
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
 SLICE_BYTES = 512  # fed to a decompressor at once: what comes out is bounded by some MiB
+
+_BOM = b"\xef\xbb\xbf"
+_SKIPPABLE = b"\x2a\x4d\x18"  # after a first byte of 0x50 to 0x5f: a zstd frame of metadata
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
 _SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".xz": "xz", ".bz2": "bzip2"}
-
-
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: zlib.decompressobj(wbits=31),
     "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
@@ -187,12 +186,13 @@ def _split_lines(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
     """Yield the lines without their ends; None stands for one too long to be held."""
     carry, oversized = b"", False
     for chunk in chunks:
-        *lines, carry = (carry + chunk).split(b"\n")
+        held = carry + chunk
+        *lines, carry = held.split(b"\n")
         if lines and oversized:
-            lines[0], oversized = b"", False
             yield None
             del lines[0]
-        if len(chunk) > MAX_LINE_BYTES:  # only then can a whole line be too long
+            oversized = False
+        if len(held) > MAX_LINE_BYTES:  # only then can a whole line be too long
             yield from (line if len(line) <= MAX_LINE_BYTES else None for line in lines)
         else:
             yield from lines

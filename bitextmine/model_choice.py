@@ -115,5 +115,5 @@ def default_threshold(
         )
         return UNCALIBRATED, "a common value in the literature, not measured for this encoder"
     if k != CALIBRATED_K:
-        card.show(f"the threshold of {info.name} was measured with -k 4, not {k}")
+        card.show(f"the threshold of {info.name} was measured with -k {CALIBRATED_K}, not {k}")
     return info.threshold, info.threshold_source

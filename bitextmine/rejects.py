@@ -1,6 +1,7 @@
 """The file of rejects: every line that is not a sentence of its own, and why."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +25,21 @@ def write_rejects(workdir: Workdir, config: ShardConfig, path: Path) -> None:
     with open_output(path) as sink:
         sink.write(HEADER.encode())
         for side in SIDES:
-            for reason, file, line, text in _rejected(workdir, side):
+            fates = _rejected(workdir, side), _duplicates(workdir, side, config.paths(side))
+            for reason, file, line, text in chain(*fates):
                 row = f"{reason}\t{side}\t{one_line(file)}\t{line}\t{one_line(text)}\n"
                 sink.write(row.encode("utf-8", "backslashreplace"))
-            for file, line, text in _duplicates(workdir, side, config.paths(side)):
-                row = f"duplicate\t{side}\t{one_line(file)}\t{line}\t{one_line(text)}\n"
-                sink.write(row.encode("utf-8", "backslashreplace"))
 
 
-def _rejected(workdir: Workdir, side: Side) -> Iterator[tuple[str, str, int, str]]:
+_Fate = tuple[str, str, int, str]  # reason, file, line from 1, text
+
+
+def _rejected(workdir: Workdir, side: Side) -> Iterator[_Fate]:
     for record in reject_records(workdir, side):
         yield record["reason"], record["file"], record["line"], record["text"]
 
 
-def _duplicates(
-    workdir: Workdir, side: Side, paths: tuple[str, ...]
-) -> Iterator[tuple[str, int, str]]:
+def _duplicates(workdir: Workdir, side: Side, paths: tuple[str, ...]) -> Iterator[_Fate]:
     for shard in range(count_shards(workdir, side)):
         files = workdir.shard(side, shard)
         texts = shard_texts(files)
@@ -48,4 +48,4 @@ def _duplicates(
         rows = np.searchsorted(ids, repeats[:, 1])
         for sentence_id, row in zip(repeats[:, 0].tolist(), rows.tolist(), strict=True):
             file, line = divmod(sentence_id, 1 << LINE_BITS)
-            yield paths[file], line + 1, texts[row]
+            yield "duplicate", paths[file], line + 1, texts[row]

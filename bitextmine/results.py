@@ -51,9 +51,9 @@ def check_output(
     written = (
         {} if output.out is None else dict.fromkeys(destinations(output.out, options), "--out")
     )
-    if output.out is not None and not is_special(output.out):
-        written[card_path(output.out)] = "the run card"
-        check_file(card_path(output.out))
+    for card in _cards_beside(output):
+        written[card] = "the run card"
+        check_file(card)
     if output.rejects is not None:
         check_file(output.rejects)
         _refuse_overwriting(output.rejects, "--rejects", [*map(str, written), *inputs])
@@ -109,5 +109,9 @@ def _fetched(pairs: Pairs, src: Sentences, tgt: Sentences) -> Iterator[Pair]:
 
 def card_paths(workdir: Workdir, output: OutputConfig) -> list[Path]:
     """Return where the run card goes: the work directory, and beside the output."""
-    beside = output.out is not None and not is_special(output.out)
-    return [workdir.run_card, *([card_path(output.out)] if beside and output.out else [])]
+    return [workdir.run_card, *_cards_beside(output)]
+
+
+def _cards_beside(output: OutputConfig) -> list[Path]:
+    """A pipe or a device has no place beside it."""
+    return [] if output.out is None or is_special(output.out) else [card_path(output.out)]

@@ -79,6 +79,7 @@ class HintingGroup(click.Group):
 
 
 def say(label: str, text: str, *, fg: str) -> None:
+    """Tell a person one line on stderr, its label in colour."""
     click.echo(f"{click.style(label, fg=fg, bold=True)}: {text}", err=True)
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -252,6 +253,27 @@ def test_what_stands_in_a_file_behind_stdout_stays(tgt: Path, tmp_path: Path) ->
     assert lines[0] == "precious"
     assert len(lines) == 41
     assert not Path("/dev/stdout.run.json").exists()
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_file_in_shared_memory_is_an_ordinary_file(src: Path, tgt: Path) -> None:
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("this machine has no /dev/shm")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        out = Path(folder) / "pairs.tsv"
+        for _ in range(2):  # a second run replaces the file, and does not add to it
+            assert mine_toy(src, tgt, "--out", out).exit_code == 0
+            assert out.read_text("utf-8") == mine_toy(src, tgt).stdout
+        assert (Path(folder) / "pairs.tsv.run.json").exists()
+
+
+@pytest.mark.usefixtures("toy")
+def test_links_that_lead_nowhere_are_told(src: Path, tgt: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert "too many levels of symbolic links" in explained(
+        mine_toy(src, tgt, "--out", tmp_path / "a")
+    )
 
 
 @pytest.mark.usefixtures("toy")

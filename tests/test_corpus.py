@@ -184,6 +184,19 @@ def test_control_characters_go_and_are_counted(tmp_path: Path) -> None:
     assert [(line.text, line.mended) for line in lines_of(path)] == [("a tab here", "")]
 
 
+@pytest.mark.parametrize("chunk", [7, 16, 64, 1 << 20])
+def test_where_a_line_is_too_long_does_not_depend_on_chunks(
+    tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(compression, "MAX_LINE_BYTES", 20)
+    path = tmp_path / "f"
+    path.write_bytes(b"a" * 20 + b"\n" + b"b" * 21 + b"\nc\n" + b"d" * 50 + b"\ne\n" + b"f" * 21)
+    with path.open("rb") as file:
+        lines = list(compression.raw_lines(file, str(path)))
+    assert lines == [b"a" * 20, None, b"c", None, b"e", None]
+
+
 @pytest.mark.parametrize("kind", ["plain", "zstd"])
 def test_an_oversized_line_is_rejected_without_being_held(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "f"

@@ -21,6 +21,7 @@ from bitextmine.output.tables import laser_format, moses_formats, tsv_format
 from bitextmine.output.tmx import tmx_format
 from bitextmine.writing import atomic_write, explained_write
 
+_MOST_LINKS = 40  # as the system follows; more is a loop
 _COMPRESSIONS = (".gz", ".zst", ".xz", ".bz2")
 
 
@@ -220,11 +221,19 @@ def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
 
 def is_special(path: Path) -> bool:
     """Tell whether this is a pipe, a device or an open stream, which must not be replaced."""
-    while not (path.is_relative_to("/dev") or path.is_relative_to("/proc")):
+    for _ in range(_MOST_LINKS):
+        if _is_among_devices(path):
+            return True
         if not path.is_symlink():
             return path.exists() and not path.is_file() and not path.is_dir()
         path = path.parent.absolute() / path.readlink()
-    return not path.is_relative_to("/dev/shm") or not path.is_file()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_among_devices(path: Path) -> bool:
+    """Tell by the name alone: /dev/shm holds ordinary files, in memory."""
+    in_dev = path.is_relative_to("/dev") and not path.is_relative_to("/dev/shm")
+    return in_dev or path.is_relative_to("/proc")
 
 
 @contextmanager
