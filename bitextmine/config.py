@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from bitextmine.encoders.options import Dtype, EncoderOptions, Pooling
 from bitextmine.errors import UsageError
 
 InputFormat = Literal["text", "ids", "tsv", "jsonl", "parquet"]
@@ -20,6 +21,8 @@ Retrieval = Literal["max", "intersect", "fwd", "bwd", "union"]
 OutputFormat = Literal["laser", "tsv", "moses", "tmx", "jsonl"]
 
 MOST_THREADS = 1024
+LEAST_LENGTH = 4  # tokens: two special ones, and something between them
+LEAST_BATCH_TOKENS = 256
 SCENERY = {"scenery": True}  # metadata of fields that cannot change a result
 STDIN = "-"
 COLUMNS = (
@@ -121,10 +124,29 @@ class EncodeConfig:
     src_lang: str = ""  # "" = find out
     tgt_lang: str = ""
     seed: int = 1  # of the sample whose language is identified
+    prompt: str | None = None  # put before every sentence; None = the model's own
+    max_length: int | None = None  # tokens; None = the model's own
+    pooling: Pooling | None = None  # None = what the model's files say, else mean
+    dtype: Dtype = "auto"  # of matrix products: bfloat16 on a GPU, float32 on a CPU
+    trust_remote_code: bool = False
+    devices: tuple[str, ...] = field(default=(), metadata=SCENERY)  # () = all GPUs, else the CPU
+    batch_tokens: int = field(default=0, metadata=SCENERY)  # 0 = by device
+    compile: bool = field(default=True, metadata=SCENERY)
     threads: int = field(default=0, metadata=SCENERY)  # 0 = all cores
+
+    def options(self) -> EncoderOptions:
+        """Return what concerns the encoder alone."""
+        names = (item.name for item in fields(EncoderOptions))
+        return EncoderOptions(**{name: getattr(self, name) for name in names})
 
     def check_encoding(self) -> None:
         """Refuse what contradicts itself."""
+        _one_of("--dtype", self.dtype, Dtype)
+        if self.pooling is not None:
+            _one_of("--pooling", self.pooling, Pooling)
+        _at_least("--max-length", self.max_length, LEAST_LENGTH)
+        if self.batch_tokens:
+            _at_least("--batch-tokens", self.batch_tokens, LEAST_BATCH_TOKENS)
         _at_least("--threads", self.threads, 0)
         _at_least("--seed", self.seed, 0)
         if self.threads > MOST_THREADS:

@@ -8,26 +8,30 @@ however often it was resumed.
 
 import fcntl
 import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from bitextmine.accounts import count_shards, side_counts
-from bitextmine.encoders.base import Encoded, Encoder, EncoderInfo
-from bitextmine.encoders.registry import shared_encoder
+from bitextmine.encoders.base import Encoded, Encoder, EncoderInfo, encode_windows
+from bitextmine.encoders.sources import EncoderSource, shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.machine import usable_threads
-from bitextmine.progress import bar
 from bitextmine.runcard import RunCard
 from bitextmine.search.neighbours import Floats, Halfs
 from bitextmine.texts import TextFile, shard_texts
-from bitextmine.workdir import ShardFiles, Side, Workdir
+from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
 from bitextmine.writing import explained_write, read_json, sync_folder, write_json
 
 _HEADER_BYTES = 128  # of a version 1 .npy file
+_TELLING_ROWS = 256  # a chunk of as many, most of them unusable, is no accident
+_BROKEN = "the encoder is broken, or computes in a number format too small for it"
 
 
 @dataclass
@@ -39,8 +43,26 @@ class _Progress:
     unusable: int = 0
 
 
-def encode_shard(root: Path, side: Side, shard: int, model: str, threads: int) -> None:
+def encode_shard(
+    root: Path, side: Side, shard: int, source: EncoderSource, threads: int,
+    *, device: str, report: Callable[[int], None],
+) -> None:  # fmt: skip
     """Encode the sentences of one shard, going on where an earlier run stopped.
+
+    Parameters
+    ----------
+    root : Path
+        The work directory.
+    side, shard
+        Which sentences.
+    source : EncoderSource
+        Which encoder.
+    threads : int
+        Processor cores to use; 0 is all.
+    device : str
+        Where to compute.
+    report : callable
+        Told how many more sentences are encoded, those of earlier runs included.
 
     Raises
     ------
@@ -52,18 +74,18 @@ def encode_shard(root: Path, side: Side, shard: int, model: str, threads: int) -
         Another process is encoding this shard.
     """
     files = Workdir(root).shard(side, shard)
-    if files.encoded.exists():
-        return
+    texts = shard_texts(files)
     if files.embeddings.exists() and _progress_path(files).exists():
         # The run before was killed after the rename, before the counts were written.
         write_json(files.encoded, read_json(_progress_path(files)))
+    if files.encoded.exists():
+        report(len(texts))
         return
-    texts = shard_texts(files)
-    encoder = shared_encoder(model, usable_threads(threads))
+    encoder = shared_encoder(source, usable_threads(threads), device)
     part = files.embeddings.with_suffix(".part")
     with explained_write(files.embeddings), part.open("a+b") as file:
         _claim_part(file, files)
-        done = _encode_rows(file, files, texts, encoder, f"encode {side}")
+        done = _encode_rows(file, files, texts, encoder, report)
         os.fsync(file.fileno())
         part.replace(files.embeddings)
         sync_folder(files.folder)
@@ -82,28 +104,28 @@ def _claim_part(file: BinaryIO, files: ShardFiles) -> None:
 
 
 def _encode_rows(
-    file: BinaryIO, files: ShardFiles, texts: TextFile, encoder: Encoder, label: str
-) -> _Progress:
-    dim = encoder.info.dim
+    file: BinaryIO, files: ShardFiles, texts: TextFile, encoder: Encoder,
+    report: Callable[[int], None],
+) -> _Progress:  # fmt: skip
+    dim, chunk_rows = encoder.info.dim, encoder.info.chunk_rows
     done = _resumed(file, files, dim)
     file.truncate(_HEADER_BYTES + done.rows * dim * 2 if done.rows else 0)
     if done.rows == 0:
         file.write(_npy_header(len(texts), dim))
+    report(done.rows)
+    bounds = [*range(done.rows, len(texts), chunk_rows), len(texts)]
+    windows = (texts.run(start, stop) for start, stop in pairwise(bounds))
     with (
-        bar(label, total=len(texts), unit="sentences") as progress,
+        closing(encode_windows(encoder, windows)) as chunks,
         ThreadPoolExecutor(1, "write vectors") as writer,
     ):
-        progress.update(done.rows)
         writing: Future[None] | None = None
-        chunk_rows = encoder.info.chunk_rows
-        for start in range(done.rows, len(texts), chunk_rows):
-            stop = min(start + chunk_rows, len(texts))
-            encoded = encoder.encode(texts.run(start, stop))
+        for encoded, stop in zip(chunks, bounds[1:], strict=True):
             if writing is not None:
                 writing.result()
             # One chunk is normalised, rounded and written while the next one is encoded.
             writing = writer.submit(_write_chunk, file, files, done, encoded, stop, encoder.info)
-            progress.update(stop - start)
+            report(len(encoded.embeddings))
         if writing is not None:
             writing.result()
     return done
@@ -116,6 +138,13 @@ def _write_chunk(
     """Add a chunk to the file, and only then to what is known to be on disk."""
     shape = (stop - done.rows, info.dim)
     halfs, unusable = unit_halfs(encoded.embeddings, shape, info.name)
+    if 2 * unusable > shape[0] >= _TELLING_ROWS:
+        # Waiting for the end of the side could mean days of encoding for nothing.
+        raise EncoderError(
+            f"{info.name} gave zero or non-finite vectors for {unusable:,} of {shape[0]:,}"
+            " sentences in a row",
+            hint=_BROKEN,
+        )
     file.write(halfs.tobytes())
     file.flush()
     os.fsync(file.fileno())
@@ -197,11 +226,18 @@ def check_usable(workdir: Workdir, side: Side, name: str, card: RunCard) -> None
     n = side_counts(workdir, side)["unique"]
     told = f"{name} gave zero or non-finite vectors for {unusable:,} of {n:,} {side} sentences"
     if 2 * unusable > n:
-        raise EncoderError(
-            told, hint="the encoder is broken, or computes in a number format too small for it"
-        )
+        raise EncoderError(told, hint=_BROKEN)
     if unusable:
         card.show(f"{told}; they are in no pair")
+
+
+def all_encoded(workdir: Workdir) -> bool:
+    """Tell whether the vectors of both sides are on disk."""
+    return all(
+        workdir.shard(side, shard).encoded.exists()
+        for side in SIDES
+        for shard in range(count_shards(workdir, side))
+    )
 
 
 def encoded_counts(workdir: Workdir, side: Side) -> dict[str, int]:

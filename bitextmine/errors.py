@@ -1,5 +1,8 @@
 """Everything that can go wrong for a reason outside this program, told in two lines."""
 
+from functools import partial
+from typing import Any
+
 
 class BitextmineError(Exception):
     """A failure that we can explain: what is wrong, and what to do about it.
@@ -15,6 +18,10 @@ class BitextmineError(Exception):
     def __init__(self, problem: str, *, hint: str) -> None:
         super().__init__(problem)
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the way from a worker process: pickle would call the class without a hint."""
+        return partial(type(self), hint=self.hint), self.args, self.__dict__
 
 
 class UsageError(BitextmineError):

@@ -8,6 +8,8 @@ import click
 
 from bitextmine import config as choices
 from bitextmine.config import MineConfig
+from bitextmine.devices import parse_devices
+from bitextmine.encoders.options import Dtype, Pooling
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -32,6 +34,10 @@ def _choice(kind: Any) -> click.Choice[str]:
 
 def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _devices(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    return parse_devices(value) if value else ()
 
 
 D = MineConfig  # its class attributes are the defaults
@@ -107,10 +113,10 @@ INPUT = [
 ENCODER = [
     click.option(
         "--model",
-        metavar="NAME",
+        metavar="MODEL",
         default=D.model,
         show_default=True,
-        help="auto, or a name from `bitextmine models`.",
+        help="auto, a name from `bitextmine models`, a folder, or a hub id (owner/name).",
     ),
     click.option(
         "--src-lang",
@@ -127,6 +133,56 @@ ENCODER = [
         default=D.seed,
         show_default=True,
         help="Of the sample whose language is found out.",
+    ),
+    click.option(
+        "--devices",
+        default="",
+        callback=_devices,
+        metavar="LIST",
+        help="Where to encode: cpu, cuda, cuda:0,1 … Default: every visible GPU, else the CPU.",
+    ),
+    click.option(
+        "--dtype",
+        type=_choice(Dtype),
+        default=D.dtype,
+        show_default=True,
+        help="Of a checkpoint's matrix products; auto: bfloat16 on a GPU, float32 on a CPU.",
+    ),
+    click.option(
+        "--prompt",
+        default=D.prompt,
+        metavar="TEXT",
+        help='Put before every sentence ("query: "); default: what the checkpoint says.',
+    ),
+    click.option(
+        "--max-length",
+        type=int,
+        default=D.max_length,
+        metavar="N",
+        help="Tokens read of a sentence; default: what the checkpoint says.",
+    ),
+    click.option(
+        "--pooling",
+        type=_choice(Pooling),
+        default=D.pooling,
+        help="From tokens to a vector; default: what the checkpoint says, else mean.",
+    ),
+    click.option(
+        "--batch-tokens",
+        type=int,
+        default=D.batch_tokens,
+        metavar="N",
+        help="Tokens computed at once; 0, the default, chooses by device.",
+    ),
+    click.option(
+        "--compile/--no-compile",
+        default=D.compile,
+        help="Compile a checkpoint for the GPU (a minute at the start, then faster).",
+    ),
+    click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Run Python code that comes with the checkpoint.",
     ),
 ]
 THREADS = [

@@ -1,13 +1,17 @@
 """Which encoder a run uses and why, and which threshold goes with it."""
 
+import json
 import logging
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import dataclass, fields
 from typing import Any
 
 from bitextmine.config import EncodeConfig, SelectConfig, ShardConfig, settings_of
+from bitextmine.devices import CPU, visible_gpus
 from bitextmine.encoders.auto import choose_encoder, language_warnings
 from bitextmine.encoders.base import EncoderInfo
-from bitextmine.encoders.registry import encoder_info, installed_package, version_warnings
+from bitextmine.encoders.registry import version_warnings
+from bitextmine.encoders.sources import EncoderSource, resolve_source
 from bitextmine.languages import identify_language, normalise_language
 from bitextmine.runcard import RunCard
 from bitextmine.texts import Sentences
@@ -23,35 +27,37 @@ CALIBRATED_K = 4
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The encoder of a run, the languages it was chosen for, and what to tell the user."""
+    """The encoder of a run, the languages it was chosen for, and what to tell the user.
+
+    Attributes
+    ----------
+    source : EncoderSource or None
+        How to load it; None if an earlier run chose it.
+    identity : dict
+        What tells its vectors from all others.
+    asked : dict
+        The settings that it was chosen under.
+    """
 
     info: EncoderInfo
     src_lang: str
     tgt_lang: str
     reason: str
     warnings: tuple[str, ...]
+    identity: dict[str, Any]
     asked: dict[str, Any]
-
-    def settings(self) -> dict[str, Any]:
-        """Return what identifies the vectors of a work directory."""
-        return {
-            "model": self.info.name,
-            "package": installed_package(self.info.name),
-            "dim": self.info.dim,
-            "dtype": "float16",
-        }
+    source: EncoderSource | None = None
 
     def keep(self, workdir: Workdir) -> None:
         """Write the choice down, for stages and runs to come."""
-        chosen = {"model": self.info.name, "src_lang": self.src_lang, "tgt_lang": self.tgt_lang}
-        chosen |= {"reason": self.reason}
-        write_json(workdir.encoder, chosen | {"asked": self.asked, "warnings": self.warnings})
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        del known["source"]
+        write_json(workdir.encoder, known | {"info": self.info.to_json()})
 
     def described(self) -> dict[str, Any]:
         """Return the encoder's part of the run card."""
-        known = asdict(self.info) | {"languages": sorted(self.info.languages)}
-        known |= {"package": installed_package(self.info.name)}
-        return known | {
+        return {
+            **self.info.to_json(), "identity": self.identity,
             "src_lang": self.src_lang, "tgt_lang": self.tgt_lang, "chosen_because": self.reason,
         }  # fmt: skip
 
@@ -59,37 +65,82 @@ class ModelChoice:
     def of(workdir: Workdir) -> "ModelChoice":
         """Return the choice that a work directory was encoded under."""
         known = read_json(workdir.encoder)
-        return ModelChoice(
-            encoder_info(known["model"]),
-            known["src_lang"],
-            known["tgt_lang"],
-            known["reason"],
-            tuple(known["warnings"]),
-            known["asked"],
-        )
+        known |= {"info": EncoderInfo.from_json(known["info"])}
+        return ModelChoice(**known | {"warnings": tuple(known["warnings"])})
 
 
-def choose_model(workdir: Workdir, sharding: ShardConfig, config: EncodeConfig) -> ModelChoice:
+def choose_model(
+    workdir: Workdir, sharding: ShardConfig, config: EncodeConfig, source: EncoderSource | None
+) -> ModelChoice:
     """Choose the encoder by the languages of both sides, or take the one that was asked for.
+
+    Parameters
+    ----------
+    workdir : Workdir
+        Holds the sentences, and perhaps the choice of an earlier run.
+    sharding, config
+        What to read, and what was asked for.
+    source : EncoderSource or None
+        The encoder that was asked for, if it is known already.
 
     Raises
     ------
     EncoderError
-        The encoder is unknown or not installed.
+        The encoder is unknown or not here.
     """
-    asked = settings_of(config, EncodeConfig)
+    asked = json.loads(json.dumps(settings_of(config, EncodeConfig)))
     if workdir.encoder.exists() and ModelChoice.of(workdir).asked == asked:
         return ModelChoice.of(workdir)
-    explicit = encoder_info(config.model) if config.model != "auto" else None
+    if source is None and config.model != "auto":
+        source = asked_source(config)
     src_lang = normalise_language(config.src_lang) or _identified(workdir, "src", sharding, config)
     tgt_lang = normalise_language(config.tgt_lang) or _identified(workdir, "tgt", sharding, config)
-    if explicit is not None:
-        warnings = language_warnings(explicit, src_lang, tgt_lang) + version_warnings(explicit.name)
-        return ModelChoice(explicit, src_lang, tgt_lang, "asked for", warnings, asked)
-    choice = choose_encoder(src_lang, tgt_lang)
-    info = encoder_info(choice.name)
-    warnings = choice.warnings + version_warnings(info.name)
-    return ModelChoice(info, src_lang, tgt_lang, choice.reason, warnings, asked)
+    reason = "asked for"
+    if source is None:
+        gpu = bool(visible_gpus()) if not config.devices else config.devices[0] != CPU
+        choice = choose_encoder(src_lang, tgt_lang, gpu=gpu)
+        source = resolve_source(choice.name, config.options(), config.devices)
+        reason, warnings = choice.reason, choice.warnings
+    else:
+        warnings = language_warnings(source.info, src_lang, tgt_lang)
+    warnings += _version_warnings(source) + licence_warnings(source.info)
+    return ModelChoice(
+        source.info, src_lang, tgt_lang, reason, warnings, source.identity(), asked, source
+    )
+
+
+def asked_source(config: EncodeConfig) -> EncoderSource:
+    """Return the encoder that ``--model`` names.
+
+    Raises
+    ------
+    EncoderError
+        It is unknown, not here, or cannot run on the devices.
+    """
+    return resolve_source(config.model, config.options(), config.devices)
+
+
+def chosen_source(choice: ModelChoice, config: EncodeConfig) -> EncoderSource:
+    """Find the encoder that an earlier run chose.
+
+    Raises
+    ------
+    EncoderError
+        It is not here any more, or cannot run on the devices.
+    """
+    model = choice.info.name if config.model == "auto" else config.model
+    return resolve_source(model, config.options(), config.devices)
+
+
+def _version_warnings(source: EncoderSource) -> tuple[str, ...]:
+    return version_warnings(source.info.name) if source.description is None else ()
+
+
+def licence_warnings(info: EncoderInfo) -> tuple[str, ...]:
+    """Say once a run if the weights may not be used for every purpose."""
+    if "NC" not in re.split(r"[^A-Z]+", info.licence.upper()):
+        return ()
+    return (f"the weights of {info.name} are licensed {info.licence}: no commercial use",)
 
 
 def _identified(workdir: Workdir, side: Side, sharding: ShardConfig, config: EncodeConfig) -> str:

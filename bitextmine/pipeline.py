@@ -17,13 +17,22 @@ from bitextmine.config import (
     settings_of,
 )
 from bitextmine.corpus import expand_inputs
-from bitextmine.encoders.registry import require_ready
-from bitextmine.encoding import check_usable, encode_shard, encoded_counts
+from bitextmine.encoders.sources import EncoderSource
+from bitextmine.encoding import all_encoded, check_usable, encode_shard, encoded_counts
+from bitextmine.engines.devices import run_on_devices
 from bitextmine.engines.local import run_tasks
 from bitextmine.languages import load_ahead
-from bitextmine.model_choice import ModelChoice, choose_model, default_threshold
+from bitextmine.machine import usable_threads
+from bitextmine.model_choice import (
+    ModelChoice,
+    asked_source,
+    choose_model,
+    chosen_source,
+    default_threshold,
+)
 from bitextmine.output import Pair
 from bitextmine.output.destination import ByteSink
+from bitextmine.progress import bar
 from bitextmine.rejects import write_rejects
 from bitextmine.results import (
     card_paths,
@@ -82,8 +91,7 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
     BitextmineError
         Anything outside this program that stands in the way, with a remedy.
     """
-    if config.model != "auto":
-        require_ready(config.model)
+    source = asked_source(config) if config.model != "auto" else None
     inputs = expanded(config)
     check_output(
         config,
@@ -96,7 +104,7 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         if not (config.src_lang and config.tgt_lang):
             load_ahead()  # needed as soon as the sentences are there
         shard(workdir, config, card)
-        encode(workdir, config, card)
+        encode(workdir, config, card, source=source)
         search(workdir, config, card)
         return select(workdir, config, config, card, sink=sink)
 
@@ -123,22 +131,45 @@ def expanded(config: ShardConfig) -> ShardConfig:
     return ShardConfig(**known)
 
 
-def encode(workdir: Workdir, config: EncodeConfig, card: RunCard) -> None:
+def encode(
+    workdir: Workdir, config: EncodeConfig, card: RunCard, *, source: EncoderSource | None = None
+) -> None:
     """Turn the sentences of both sides into vectors."""
     sharding = sharded_config(workdir)
     with card.finishing(workdir, "encode"):
-        choice = choose_model(workdir, sharding, config)
+        choice = choose_model(workdir, sharding, config, source)
         for warning in choice.warnings:
             card.show(warning)
         LOG.info("encoder %s: %s", choice.info.name, choice.reason)
-        workdir.claim("encode", choice.settings())
+        workdir.claim("encode", choice.identity)
         choice.keep(workdir)
-        name = choice.info.name
+        if not all_encoded(workdir):
+            source = choice.source or source or chosen_source(choice, config)
+            workdir.claim("encode", source.identity())  # it may have changed since it was chosen
+            _encode_shards(workdir, config, source)
         for side in SIDES:
-            shards = range(count_shards(workdir, side))
-            tasks = ((workdir.root, side, number, name, config.threads) for number in shards)
-            run_tasks(encode_shard, tasks)
-            check_usable(workdir, side, name, card)
+            check_usable(workdir, side, choice.info.name, card)
+
+
+def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource) -> None:
+    """Encode the shards of both sides, sharing them out among the devices."""
+    threads = max(usable_threads(config.threads) // len(source.devices), 1)
+    tasks = [
+        (workdir.root, side, number, source, threads)
+        for side in SIDES
+        for number in range(count_shards(workdir, side))
+    ]
+    total = sum(side_counts(workdir, side)["unique"] for side in SIDES)
+    LOG.info("encoding on %s", ", ".join(source.devices))
+    with bar("encode", total=total, unit="sentences") as progress:
+
+        def report(sentences: int) -> None:
+            progress.update(sentences)
+
+        run_on_devices(
+            encode_shard, tasks, source.devices,
+            report=report, name=lambda task: f"{task[1]} shard {task[2]}",
+        )  # fmt: skip
 
 
 def search(workdir: Workdir, config: SearchConfig, card: RunCard) -> None:

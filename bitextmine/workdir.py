@@ -35,7 +35,7 @@ from bitextmine.version import __version__
 from bitextmine.writing import explained_write, read_json, write_json
 
 LINE_BITS = 40  # an id is file << 40 | line: room for 8 million files of 10^12 lines
-LAYOUT = 1  # changes whenever files of an older work directory would be misread
+LAYOUT = 2  # changes whenever files of an older work directory would be misread
 
 Side = Literal["src", "tgt"]
 SIDES: tuple[Side, Side] = ("src", "tgt")

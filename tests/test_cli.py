@@ -287,7 +287,7 @@ def test_a_stage_that_died_is_not_taken_for_finished(
     stages += [(("search", *work), ("select", *work), "merge_shard")]
     for stage, following, task in stages:
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, task, lambda *arguments: 1 / 0)
+            patch.setattr(pipeline, task, lambda *arguments, **named: 1 / 0)
             assert isinstance(run(*stage).exception, ZeroDivisionError)
         assert f"no finished results of the stage '{stage[0]}'" in explained(run(*following))
         assert run(*stage).exit_code == 0

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bitextmine.encoders.base import EncoderInfo
+from bitextmine.encoders.names import M_ST5
 from bitextmine.encoders.registry import READY, encoder_info, readiness
 from bitextmine.errors import EncoderError
 from bitextmine.languages import language_name, normalise_language
@@ -25,14 +26,19 @@ def choose_encoder(
     src_lang: str,
     tgt_lang: str,
     *,
+    gpu: bool = False,
     readiness: Callable[[str], str] = readiness,
 ) -> Choice:
-    """Take use-m3 where it knows both languages, being the fastest, and e5-small elsewhere.
+    """Take m-st5 where there is a GPU and it has been pulled; else use-m3, or e5-small.
+
+    use-m3 is the fastest on a CPU, and taken where it knows both languages.
 
     Parameters
     ----------
     src_lang, tgt_lang : str
         Codes of the languages, in any notation.
+    gpu : bool
+        Whether there is one to run on.
     readiness : callable
         Says whether an encoder is installed; see `bitextmine.encoders.registry.readiness`.
 
@@ -44,6 +50,10 @@ def choose_encoder(
     languages = sorted({normalise_language(src_lang), normalise_language(tgt_lang)})
     names = ", ".join(language_name(code) for code in languages)
     fast, broad = encoder_info("use-m3"), encoder_info("e5-small")
+    if gpu and readiness(M_ST5) == READY:
+        large = encoder_info(M_ST5)
+        warnings = _unknown_warnings(large, languages, instead="")
+        return Choice(large.name, f"there is a GPU, and {large.name} is here", warnings)
     if fast.languages.issuperset(languages):
         _require_ready(fast, f"{fast.name} suits {names}", "pass another --model", readiness)
         return Choice(fast.name, f"{fast.name} knows {names} and is the fastest", ())

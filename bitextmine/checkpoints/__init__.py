@@ -1,0 +1,1 @@
+"""Checkpoints on disk: found, fetched, merged, written, and identified by their contents."""

@@ -1,0 +1,284 @@
+"""Tensors of a checkpoint, read one at a time from safetensors or torch files, sharded or not.
+
+Only the bytes of the tensor in hand are read, into memory of its own. The files are
+not mapped: torch and safetensors map them privately and writable, which Linux refuses
+for a file larger than memory and swap together, and mt5-xxl is a file of 50 GB.
+"""
+
+import json
+import os
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from bitextmine.checkpoints.layout import ADAPTER_WEIGHTS, MODEL_WEIGHTS, read_index
+from bitextmine.errors import EncoderError
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_HEADER_LIMIT = 100 * 2**20  # bytes, as in the safetensors library
+_FETCH_AGAIN = "delete the file and fetch it again"
+_CODE = re.compile(r"unsupported global|GLOBAL|reduce|instantiate|unsupported class")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies.
+
+    Attributes
+    ----------
+    offset : int or None
+        Of its first element, in bytes from the start of the file; None in files of the
+        old torch format, which can only be read whole.
+    stride : tuple of int
+        In elements.
+    """
+
+    file: Path
+    offset: int | None
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class Checkpoint:
+    """The tensors of a model or an adapter, by name.
+
+    Parameters
+    ----------
+    folder : Path
+        For messages.
+    places : mapping
+        Where each tensor lies.
+    """
+
+    def __init__(self, folder: Path, places: Mapping[str, Place]) -> None:
+        self.folder = folder
+        self._places = dict(places)
+        self._old: tuple[Path, dict[str, Tensor]] | None = None  # the last old file read
+
+    def names(self) -> list[str]:
+        """Return the names of all tensors, in the files' own order."""
+        return list(self._places)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape without reading it.
+
+        Raises
+        ------
+        EncoderError
+            There is no such tensor.
+        """
+        return self._place(name).shape
+
+    def get(self, name: str) -> Tensor:
+        """Read one tensor into memory of its own, in the type it is stored in.
+
+        Raises
+        ------
+        EncoderError
+            There is no such tensor, or its file cannot be read.
+        """
+        place = self._place(name)
+        if place.offset is None:
+            return self._from_old_file(name, place.file)
+        count = _extent(place)
+        raw = torch.empty(count * place.dtype.itemsize, dtype=torch.uint8)
+        try:
+            with place.file.open("rb") as file:
+                file.seek(place.offset)
+                read = file.readinto(raw.numpy().data)
+        except OSError as error:
+            raise _unreadable(place.file, error) from error
+        if read != raw.numel():
+            raise _damaged(place.file, f"it ends within {name}")
+        return raw.view(place.dtype).as_strided(place.shape, place.stride)
+
+    def _place(self, name: str) -> Place:
+        try:
+            return self._places[name]
+        except KeyError as error:
+            raise EncoderError(
+                f"the checkpoint in {self.folder} has no tensor {name}",
+                hint="check that it is the model that you mean, and complete",
+            ) from error
+
+    def _from_old_file(self, name: str, file: Path) -> Tensor:
+        if self._old is None or self._old[0] != file:
+            self._old = None  # let go of the one before
+            self._old = (file, _load(file))
+        return self._old[1][name].detach()
+
+
+def open_checkpoint(folder: Path, files: tuple[str, ...] | None = None) -> Checkpoint:
+    """Find the weights in a folder and learn the names and shapes of their tensors.
+
+    Parameters
+    ----------
+    folder : Path
+        As transformers or peft write it.
+    files : tuple of str, optional
+        Names to look for, best first; by default a model's, else an adapter's.
+
+    Raises
+    ------
+    EncoderError
+        There are no weights; a file is truncated or damaged, or a shard is missing; a
+        torch file holds code, which was not run.
+    """
+    files = files or MODEL_WEIGHTS + ADAPTER_WEIGHTS
+    found = next((folder / name for name in files if (folder / name).is_file()), None)
+    if found is None:
+        raise EncoderError(
+            f"no weights in {folder}",
+            hint=f"the folder needs {' or '.join(n for n in files if 'index' not in n)}",
+        )
+    if found.suffix == ".json":
+        return Checkpoint(folder, _sharded_places(found))
+    return Checkpoint(folder, _places(found))
+
+
+def _sharded_places(index: Path) -> dict[str, Place]:
+    """Read the headers of all shards that an index names."""
+    shard_of = read_index(index)
+    by_shard = {}
+    for shard in dict.fromkeys(shard_of.values()):
+        path = index.parent / shard
+        if PurePosixPath(shard).name != shard or not path.is_file():
+            raise EncoderError(
+                f"{index} names {shard}, which is not in its folder",
+                hint="fetch the missing file, or the whole model again",
+            )
+        by_shard[shard] = _places(path)
+    for name, shard in shard_of.items():
+        if name not in by_shard[shard]:
+            raise _damaged(index.parent / shard, f"{name} is not in it, against {index.name}")
+    return {name: by_shard[shard][name] for name, shard in shard_of.items()}
+
+
+def _places(path: Path) -> dict[str, Place]:
+    try:
+        with path.open("rb") as file:
+            if path.suffix == ".safetensors":
+                return _safetensors_places(path, file)
+            start = file.read(4)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _torch_places(path) if start == b"PK\x03\x04" else _old_places(path)
+
+
+def _safetensors_places(path: Path, file: BinaryIO) -> dict[str, Place]:
+    """Read a header: its length in 8 bytes, then JSON; offsets count from its end."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+    if 8 + length > size or length > _HEADER_LIMIT:
+        raise _damaged(path, "its header is cut short")
+    try:
+        header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        places = {name: _place(path, entry, 8 + length) for name, entry in header.items()}
+        ends = [8 + length + entry["data_offsets"][1] for entry in header.values()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, f"its header is unreadable ({error})") from error
+    if max(ends, default=8 + length) != size:
+        raise _damaged(path, f"it has {size:,} bytes and should have {max(ends, default=0):,}")
+    return places
+
+
+def _place(path: Path, entry: Mapping[str, Any], base: int) -> Place:
+    """Turn one entry of a safetensors header into a place."""
+    first, last = entry["data_offsets"]
+    shape = tuple(int(n) for n in entry["shape"])
+    dtype = _DTYPES[entry["dtype"]]
+    place = Place(path, base + first, dtype, shape, torch.empty(shape, device="meta").stride())
+    if first < 0 or last - first != _extent(place) * dtype.itemsize:
+        raise ValueError(f"offsets {first} to {last} for shape {shape}")
+    return place
+
+
+def _torch_places(path: Path) -> dict[str, Place]:
+    """Read the index of a torch file; no tensor data is read in fake mode."""
+    with FakeTensorMode():
+        tensors = _load(path)
+    places = {}
+    for name, tensor in tensors.items():
+        offset = int(getattr(tensor.untyped_storage(), "_checkpoint_offset", 0))
+        offset += int(tensor.storage_offset()) * tensor.dtype.itemsize
+        places[name] = Place(path, offset, tensor.dtype, tuple(tensor.shape), tensor.stride())
+    return places
+
+
+def _old_places(path: Path) -> dict[str, Place]:
+    """Learn what is in a file of torch before 1.6, by reading it whole."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if path.stat().st_size > memory:
+        raise EncoderError(
+            f"{path} is of torch before 1.6, whose files are read whole:"
+            f" {path.stat().st_size / 2**30:.1f} GiB, this machine has {memory / 2**30:.1f} GiB",
+            hint="use the model's safetensors, or a machine with more memory",
+        )
+    return {
+        name: Place(path, None, tensor.dtype, tuple(tensor.shape), tensor.stride())
+        for name, tensor in _load(path).items()
+    }
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a torch file, and nothing that would run code."""
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        if _CODE.search(str(error).partition("WeightsUnpickler error:")[2]):
+            raise EncoderError(
+                f"{path} holds code, not only tensors; none of it was run",
+                hint="use the model's safetensors, or weights from a source that you trust",
+            ) from error
+        raise _damaged(path, "it cannot be unpickled") from error
+    # What torch raises for a damaged file depends on the byte at which it stumbles.
+    except (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(path, str(error).partition("\n")[0] or "it is empty") from error
+    if not isinstance(content, dict):
+        raise _damaged(path, f"it holds a {type(content).__name__}, not tensors by name")
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _extent(place: Place) -> int:
+    """Elements from a tensor's first to its last, both included."""
+    if 0 in place.shape:
+        return 0
+    return 1 + sum((n - 1) * step for n, step in zip(place.shape, place.stride, strict=True))
+
+
+def _damaged(path: Path, how: str) -> EncoderError:
+    return EncoderError(f"{path} is truncated or damaged: {how}", hint=_FETCH_AGAIN)
+
+
+def _unreadable(path: Path, error: OSError) -> EncoderError:
+    return EncoderError(
+        f"cannot read {path}: {(error.strerror or str(error)).lower()}",
+        hint="check the path and its permissions",
+    )

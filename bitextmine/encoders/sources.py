@@ -1,0 +1,179 @@
+"""Which encoder exactly: everything that a process needs to load it, and what tells it apart."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from bitextmine.checkpoints.layout import is_weights, local_files
+from bitextmine.checkpoints.locate import Located, is_checkpoint, locate
+from bitextmine.checkpoints.manifest import weights_hash
+from bitextmine.devices import CPU, resolve_dtype, usable_devices
+from bitextmine.encoders.base import Encoder, EncoderInfo
+from bitextmine.encoders.options import EncoderOptions
+from bitextmine.encoders.registry import (
+    encoder_info,
+    installed_package,
+    is_registered,
+    load_encoder,
+    require_ready,
+)
+from bitextmine.encoders.transformer.description import (
+    Description,
+    describe,
+    read_languages,
+    read_licence,
+)
+from bitextmine.errors import UsageError
+
+_T5_TYPES = ("t5", "mt5", "umt5")
+_NOT_EMBEDDED = {"prompt": "--prompt", "max_length": "--max-length", "pooling": "--pooling"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSource:
+    """An encoder before it is loaded.
+
+    Attributes
+    ----------
+    info : EncoderInfo
+        Its identity card.
+    options : EncoderOptions
+        All resolved.
+    devices : tuple of str
+        Where it is to run.
+    description : Description or None
+        Of a checkpoint; None for an embedded or registered encoder.
+    weights : str
+        Package and version, or the hash of everything in a checkpoint that can change vectors.
+    """
+
+    info: EncoderInfo
+    options: EncoderOptions
+    devices: tuple[str, ...]
+    description: Description | None
+    weights: str
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells its vectors from all others."""
+        known = {"model": self.info.name, "weights": self.weights, "dim": self.info.dim}
+        known |= {"stored": "float16"}
+        if self.description is None:
+            return known
+        described = self.description
+        return known | {
+            "computed": self.options.dtype,
+            "prompt": described.prompt,
+            "max_length": described.max_length,
+            "pooling": "+".join(described.poolings),
+        }
+
+
+def resolve_source(
+    model: str, options: EncoderOptions, devices: tuple[str, ...] = ()
+) -> EncoderSource:
+    """Find an encoder and settle every choice about it, without loading it.
+
+    Parameters
+    ----------
+    model : str
+        A name from `bitextmine models`, a folder, or a hub id.
+    options : EncoderOptions
+        As the user gave them.
+    devices : tuple of str
+        As the user gave them; () is all GPUs, or the CPU.
+
+    Raises
+    ------
+    EncoderError
+        It is unknown, not here, damaged, or cannot run on the devices.
+    UsageError
+        An option does not suit it.
+    """
+    if is_registered(model) or not is_checkpoint(model):
+        return _embedded(model, options, devices)
+    located = locate(model)
+    description = describe(
+        located.folder,
+        prompt=options.prompt,
+        max_length=options.max_length,
+        pooling=options.pooling,
+        known_prompt=located.preset.prompt if located.preset is not None else "",
+        trust_remote_code=options.trust_remote_code,
+    )
+    usable = usable_devices(devices)
+    is_t5 = description.model_type in _T5_TYPES
+    return EncoderSource(
+        info=_checkpoint_info(located, description),
+        options=replace(options, dtype=resolve_dtype(options.dtype, usable, is_t5=is_t5)),
+        devices=usable,
+        description=description,
+        weights=weights_hash(located.folder),
+    )
+
+
+def _embedded(model: str, options: EncoderOptions, devices: tuple[str, ...]) -> EncoderSource:
+    info = encoder_info(model)
+    require_ready(model)
+    for field, flag in _NOT_EMBEDDED.items():
+        if getattr(options, field) is not None:
+            raise UsageError(
+                f"{flag} is given for {model}, which has no such choice",
+                hint=f"leave {flag} out, or choose a checkpoint as --model",
+            )
+    if options.dtype != "auto":
+        raise UsageError(
+            f"--dtype is given for {model}, which has its own",
+            hint="leave --dtype out, or choose a checkpoint as --model",
+        )
+    return EncoderSource(
+        info=info,
+        options=options,
+        devices=usable_devices(devices) if devices else (CPU,),
+        description=None,
+        weights=installed_package(model),
+    )
+
+
+def _checkpoint_info(located: Located, description: Description) -> EncoderInfo:
+    """Describe a checkpoint by what is known of it, else by what its own files say."""
+    size = sum(
+        (located.folder / name).stat().st_size
+        for name in local_files(located.folder)
+        if is_weights(name)
+    )
+    if located.preset is not None:
+        return replace(located.preset.info, dim=description.dim, size_mib=size >> 20)
+    return EncoderInfo(
+        name=located.name,
+        summary=f"a checkpoint of type {description.model_type}",
+        dim=description.dim,
+        languages=read_languages(located.folder),
+        package=located.origin,
+        size_mib=size >> 20,
+        licence=read_licence(located.folder) or "unknown: see where the model comes from",
+        threshold=None,
+        threshold_source="never measured here",
+    )
+
+
+def load_source(source: EncoderSource, *, threads: int, device: str) -> Encoder:
+    """Load an encoder onto a device.
+
+    Raises
+    ------
+    EncoderError
+        It is damaged, not installed, or does not fit into the device.
+    """
+    if source.description is None:
+        return load_encoder(source.info.name, threads=threads, device=device)
+    from bitextmine.encoders.transformer.encoder import TransformerEncoder
+
+    return TransformerEncoder(
+        source.info, source.description, source.options, device=device, threads=threads
+    )
+
+
+@lru_cache(maxsize=1)
+def shared_encoder(source: EncoderSource, threads: int, device: str) -> Encoder:
+    """Load an encoder once a process, however many shards it encodes."""
+    return load_source(source, threads=threads, device=device)

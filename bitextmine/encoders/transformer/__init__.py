@@ -1,0 +1,1 @@
+"""Encoders that are transformer checkpoints: described by their own files, run without padding."""

@@ -1,0 +1,133 @@
+"""A transformer checkpoint as an encoder: tokenising, computing and copying back overlap."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import torch
+
+from bitextmine.encoders.base import Encoded, EncoderInfo
+from bitextmine.encoders.options import EncoderOptions
+from bitextmine.encoders.transformer.description import Description
+from bitextmine.encoders.transformer.loading import count_multiplied, load_backbone
+from bitextmine.encoders.transformer.network import Network
+from bitextmine.encoders.transformer.runners import CoresRunner, DeviceRunner, Pending
+from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser, load_tokeniser
+
+_CPU_TOKENS = 1024  # a batch that stays in a core's cache
+_GPU_TOKENS = 16_384  # fills every multiprocessor; 192 ms of mT5-xxl on an H100
+_SENTENCE_TOKENS = 30  # typical
+_SECONDS = 20  # of work that a killed run may lose
+_CPU_FLOPS, _GPU_FLOPS = 1e11, 4e14  # rough rates, which set the size of a chunk only
+
+
+class TransformerEncoder:
+    """Sentence vectors of a checkpoint, in windows that are tokenised, computed and copied at once.
+
+    Parameters
+    ----------
+    info : EncoderInfo
+        The identity card.
+    description : Description
+        How the folder's files say that sentences become vectors.
+    options : EncoderOptions
+        ``dtype`` is resolved: "float32", "bfloat16" or "float16".
+    device : str
+        "cpu", "cuda:0", …
+    threads : int
+        CPU cores for tokenising, and for computing on a CPU.
+
+    Raises
+    ------
+    EncoderError
+        The folder is damaged, or the device too small.
+    """
+
+    def __init__(
+        self, info: EncoderInfo, description: Description, options: EncoderOptions,
+        *, device: str, threads: int,
+    ) -> None:  # fmt: skip
+        on_cpu = device == "cpu"
+        rows = chunk_rows(count_multiplied(description.folder), on_cpu=on_cpu)
+        self.info = replace(info, chunk_rows=rows)
+        self._tokeniser = _load_tokeniser(description, options, description.prompt, threads)
+        backbone = load_backbone(
+            description,
+            device=device,
+            dtype=getattr(torch, options.dtype),
+            trust_remote_code=options.trust_remote_code,
+        )
+        skip = unpooled_tokens(description, options)
+        network = Network(backbone, description, device, skip=skip)
+        self._runner: CoresRunner | DeviceRunner
+        if on_cpu:
+            self._runner = CoresRunner(network, options.batch_tokens or _CPU_TOKENS, threads)
+        else:
+            budget = options.batch_tokens or _GPU_TOKENS
+            self._runner = DeviceRunner(network, budget, compiled=options.compile)
+
+    def encode(self, sentences: Sequence[str]) -> Encoded:
+        """Encode the sentences, in the order given."""
+        return self._runner.start(self._tokeniser.encode(sentences))()
+
+    def encode_stream(self, windows: Iterable[Sequence[str]]) -> Generator[Encoded, None, None]:
+        """Encode window after window; one is tokenised and one computed while a third is used."""
+        computing: deque[Pending] = deque()
+        try:
+            for tokens in _ahead(self._tokeniser.encode, windows):
+                computing.append(self._runner.start(tokens))
+                if len(computing) > 1:
+                    yield computing.popleft()()
+            while computing:
+                yield computing.popleft()()
+        finally:
+            self._runner.stop()
+
+
+def _ahead(
+    tokenise: Callable[[Sequence[str]], TokenIds], windows: Iterable[Sequence[str]]
+) -> Iterator[TokenIds]:
+    """Tokenise each window while the one before it is in use."""
+    with ThreadPoolExecutor(1, "tokenise") as executor:
+        waiting: deque[Future[TokenIds]] = deque()
+        for window in windows:
+            waiting.append(executor.submit(tokenise, window))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def chunk_rows(multiplied: int, *, on_cpu: bool) -> int:
+    """Sentences in some seconds of work: a power of two, the same on every device of a kind."""
+    flops = _CPU_FLOPS if on_cpu else _GPU_FLOPS
+    rows = int(_SECONDS * flops / (2 * max(multiplied, 1) * _SENTENCE_TOKENS))
+    return min(max(1 << rows.bit_length() - 1 if rows else 0, 256), 65_536)
+
+
+def _load_tokeniser(
+    description: Description, options: EncoderOptions, prompt: str, threads: int
+) -> Tokeniser:
+    return load_tokeniser(
+        description.folder,
+        model_type=description.model_type,
+        max_length=description.max_length,
+        prompt=prompt,
+        lowercase=description.lowercase,
+        threads=threads,
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def unpooled_tokens(description: Description, options: EncoderOptions) -> int:
+    """Return how many leading tokens are not pooled: the prompt's, where the files say so.
+
+    They are as many as the prompt gives by itself, but for a special token behind it.
+    """
+    if description.pool_prompt or not description.prompt:
+        return 0
+    bare = _load_tokeniser(description, options, "", 1)
+    prompt, nothing = (bare.encode([text]).ids for text in (description.prompt, ""))
+    ends = len(nothing) > 0 and prompt[-1] == nothing[-1]
+    return len(prompt) - int(ends)

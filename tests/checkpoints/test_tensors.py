@@ -1,0 +1,166 @@
+"""Tensors read from every kind of file, and files that are not what they claim."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bitextmine.checkpoints.tensors import open_checkpoint
+from bitextmine.errors import EncoderError
+
+TENSORS = {
+    "encoder.weight": torch.arange(35, dtype=torch.float32).reshape(5, 7).sin(),
+    "half": torch.linspace(-3, 3, 11).bfloat16(),
+    "scalar": torch.tensor(42),
+    "empty": torch.zeros(0, 3),
+}
+
+
+class RunsCode:
+    """Its pickle would call print."""
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return print, ("this must not run",)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with an awkward name."""
+    path = tmp_path / 'modèle d\'été "x"'
+    path.mkdir()
+    return path
+
+
+def _save_safetensors(folder: Path) -> None:
+    save_file(TENSORS, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _save_torch(folder: Path) -> None:
+    torch.save(TENSORS, folder / "pytorch_model.bin")
+
+
+def _save_old_torch(folder: Path) -> None:
+    torch.save(TENSORS, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+
+
+def _save_shards(folder: Path, suffix: str, index: str) -> None:
+    shard_of = {}
+    for number, (name, tensor) in enumerate(TENSORS.items()):
+        shard = f"part-{number}.{suffix}"
+        shard_of[name] = shard
+        if suffix == "bin":
+            torch.save({name: tensor}, folder / shard)
+        else:
+            save_file({name: tensor}, folder / shard)
+    (folder / index).write_text(json.dumps({"weight_map": shard_of}))
+
+
+def _save_safetensors_shards(folder: Path) -> None:
+    _save_shards(folder, "safetensors", "model.safetensors.index.json")
+
+
+def _save_torch_shards(folder: Path) -> None:
+    _save_shards(folder, "bin", "pytorch_model.bin.index.json")
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        _save_safetensors,
+        _save_torch,
+        _save_old_torch,
+        _save_safetensors_shards,
+        _save_torch_shards,
+    ],
+)
+def test_every_format_gives_the_tensors_back(folder: Path, save: Callable[[Path], None]) -> None:
+    save(folder)
+    checkpoint = open_checkpoint(folder)
+    assert sorted(checkpoint.names()) == sorted(TENSORS)
+    for name, tensor in TENSORS.items():
+        assert checkpoint.shape(name) == tuple(tensor.shape)
+        assert checkpoint.get(name).dtype == tensor.dtype
+        assert torch.equal(checkpoint.get(name), tensor)
+
+
+def test_views_of_one_storage_are_read_as_they_were(folder: Path) -> None:
+    whole = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    views = {"rows": whole[2:4], "columns": whole[:, 1:3], "turned": whole.T}
+    torch.save(views, folder / "pytorch_model.bin")
+    checkpoint = open_checkpoint(folder)
+    assert all(torch.equal(checkpoint.get(name), view) for name, view in views.items())
+
+
+def test_safetensors_are_preferred(folder: Path) -> None:
+    torch.save({"other": torch.zeros(1)}, folder / "pytorch_model.bin")
+    _save_safetensors(folder)
+    assert "other" not in open_checkpoint(folder)
+
+
+def test_no_weights_is_told(folder: Path) -> None:
+    with pytest.raises(EncoderError, match="no weights in") as told:
+        open_checkpoint(folder)
+    assert "model.safetensors" in told.value.hint
+
+
+@pytest.mark.parametrize("save", [_save_safetensors, _save_torch, _save_old_torch])
+@pytest.mark.parametrize("kept", [0, 0.001, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_named(folder: Path, save: Callable[[Path], None], kept: float) -> None:
+    save(folder)
+    file = next(folder.iterdir())
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(EncoderError, match="is truncated or damaged") as told:
+        open_checkpoint(folder)
+    assert file.name in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_file_of_something_else_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"<html>404 not found</html>" * 20)
+    with pytest.raises(EncoderError, match=f"{name} is truncated or damaged"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_code_in_a_pickle_is_refused_and_not_run(
+    folder: Path, capsys: pytest.CaptureFixture[str], new_format: bool
+) -> None:
+    content: dict[str, Tensor | RunsCode] = {"w": torch.zeros(2), "x": RunsCode()}
+    torch.save(content, folder / "pytorch_model.bin", _use_new_zipfile_serialization=new_format)
+    with pytest.raises(EncoderError, match="holds code, not only tensors; none of it was run"):
+        open_checkpoint(folder)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_shard_is_named(folder: Path) -> None:
+    _save_safetensors_shards(folder)
+    (folder / "part-1.safetensors").unlink()
+    with pytest.raises(EncoderError, match=r"names part-1\.safetensors, which is not in its"):
+        open_checkpoint(folder)
+
+
+def test_a_shard_outside_the_folder_is_refused(folder: Path) -> None:
+    save_file(TENSORS, folder.parent / "outside.safetensors")
+    index = json.dumps({"weight_map": {"half": "../outside.safetensors"}})
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(EncoderError, match="which is not in its folder"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"weight_map": 3}', "{"])
+def test_an_index_that_is_none_is_told(folder: Path, content: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(EncoderError, match="is no index of shards"):
+        open_checkpoint(folder)
+
+
+def test_an_unknown_tensor_is_told(folder: Path) -> None:
+    _save_safetensors(folder)
+    with pytest.raises(EncoderError, match="has no tensor decoder"):
+        open_checkpoint(folder).get("decoder")

@@ -1,0 +1,250 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import device_tasks
+import psutil
+import pytest
+from device_tasks import noted, wait_until
+
+from bitextmine.engines.devices import Task, run_on_devices
+from bitextmine.errors import EncoderError
+
+TESTS = Path(device_tasks.__file__).parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / 'l\'été "42" 語'
+    path.mkdir()
+    return path
+
+
+def run(
+    task: Task, folder: Path, devices: Sequence[str] = ("cpu", "cpu"), shards: int = 4
+) -> list[int]:
+    """Run the task on shards of 10 units; returns what was reported."""
+    reported: list[int] = []
+    run_on_devices(
+        task,
+        [(folder, shard) for shard in range(shards)],
+        devices,
+        report=reported.append,
+        name=lambda arguments: f"src shard {arguments[1]}",
+    )
+    return reported
+
+
+def children() -> list[psutil.Process]:
+    """Return the workers of this process; the resource tracker stays until the end."""
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("devices", [("cpu",), ("cpu", "cpu"), ("cuda:0", "cuda:1", "cpu")])
+def test_every_task_is_done_once_and_every_unit_reported(
+    devices: tuple[str, ...], folder: Path
+) -> None:
+    reported = run(device_tasks.do, folder, devices, shards=7)
+    lines = noted(folder)
+    assert sorted(int(shard) for _, _, shard in lines) == list(range(7))
+    assert {device for device, _, _ in lines} <= set(devices)
+    assert sum(reported) == 70
+    assert children() == []
+
+
+def test_one_device_works_in_this_process(folder: Path) -> None:
+    run(device_tasks.do, folder, ["cpu"])
+    assert [line[1:] for line in noted(folder)] == [[str(os.getpid()), str(i)] for i in range(4)]
+
+
+def test_several_devices_keep_one_process_each(folder: Path) -> None:
+    run(device_tasks.do_slowly_on_slow, folder, ["cpu:slow", "cpu:fast"], shards=8)
+    processes = {(device, process) for device, process, _ in noted(folder)}
+    assert sorted(device for device, _ in processes) == ["cpu:fast", "cpu:slow"]
+    assert str(os.getpid()) not in {process for _, process in processes}
+
+
+def test_a_fast_device_goes_on_while_a_slow_one_is_busy(folder: Path) -> None:
+    run(device_tasks.do_slowly_on_slow, folder, ["cpu:slow", "cpu:fast"], shards=8)
+    done = [device for device, _, _ in noted(folder)]
+    assert done.count("cpu:fast") >= 5
+    assert done.count("cpu:slow") >= 1
+
+
+@pytest.mark.parametrize("devices", [("cpu",), ("cpu", "cpu")])
+def test_no_tasks_start_nothing(devices: tuple[str, ...], folder: Path) -> None:
+    assert run(device_tasks.blunder, folder, devices, shards=0) == []
+
+
+def test_there_are_never_more_workers_than_tasks(folder: Path) -> None:
+    run(device_tasks.do, folder, ["a", "b", "c"], shards=1)
+    assert [(device, shard) for device, _, shard in noted(folder)] == [("a", "0")]
+
+
+def test_a_task_whose_worker_is_killed_is_tried_once_more(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reported = run(device_tasks.die_once_on_2, folder, ["cuda:0", "cuda:1"])
+    assert sorted(int(shard) for _, _, shard in noted(folder)) == list(range(4))
+    (warning,) = caplog.messages
+    assert warning.replace("cuda:1", "cuda:0") == (
+        "the worker on cuda:0 died (signal 9, as when memory runs out) while encoding src shard 2; "
+        "trying once more"
+    )
+    assert (sum(reported), reported.count(-4)) == (40, 1)
+
+
+def test_a_task_whose_worker_dies_again_ends_the_run(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(EncoderError, match=r"on cpu died twice while encoding src shard 1") as told:
+        run(device_tasks.die_on_1, folder)
+    assert "exit code 7" in str(told.value)
+    assert "--batch-tokens" in told.value.hint
+    assert len(caplog.messages) == 1
+    assert children() == []
+
+
+def test_an_explained_failure_arrives_with_its_hint(folder: Path) -> None:
+    with pytest.raises(EncoderError, match=r"^»cpu« is too small$") as told:
+        run(device_tasks.refuse, folder)
+    assert told.value.hint == "use a 'larger' one"
+    assert children() == []
+
+
+def test_a_bug_arrives_with_the_traceback_of_its_worker(folder: Path) -> None:
+    with pytest.raises(RuntimeError, match="no such tensor") as told:
+        run(device_tasks.blunder, folder)
+    assert "in blunder" in str(told.value)
+    assert "src shard" in str(told.value)
+    assert children() == []
+
+
+def test_a_failure_of_one_worker_ends_the_others(folder: Path) -> None:
+    started = time.monotonic()
+
+    def fail(units: int) -> None:
+        raise OSError("the bar broke")
+
+    with pytest.raises(OSError, match="the bar broke"):
+        run_on_devices(
+            device_tasks.do_slowly_on_slow,
+            [(folder, shard) for shard in range(3)],
+            ["cpu:slow", "cpu:fast"],
+            report=fail,
+            name=str,
+        )
+    assert children() == []
+    assert time.monotonic() - started < device_tasks.PATIENCE_S
+
+
+def test_warnings_of_workers_are_told_once_with_their_device(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(device_tasks.warn, folder, ["cuda:0", "cuda:1"], shards=1)
+    assert caplog.record_tuples == [
+        ("bitextmine.encoding", logging.WARNING, "cuda:0: 3 sentences were cut")
+    ]
+
+
+def test_a_worker_does_not_import_torch_by_itself(folder: Path) -> None:
+    run(device_tasks.note_torch, folder, shards=2)
+    assert [path.read_text() for path in folder.glob("torch *")] == ["False", "False"]
+
+
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process runs; what has ended may wait long for an init that reaps it."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def parent_of(task: Task, folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run the task on two devices in a process group of its own."""
+    command = [sys.executable, "-c", "import device_tasks; device_tasks.main()"]
+    with subprocess.Popen(
+        [*command, task.__name__, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        yield parent
+
+
+def send_to_group(parent: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    os.killpg(parent.pid, number)
+
+
+def send_to_parent(parent: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    parent.send_signal(number)
+
+
+@pytest.mark.parametrize(
+    ("send", "number", "code"),
+    [
+        (send_to_group, signal.SIGINT, 130),
+        (send_to_parent, signal.SIGINT, 130),
+        (send_to_parent, signal.SIGTERM, 143),
+        (send_to_group, signal.SIGHUP, 129),
+    ],
+)
+def test_a_signal_ends_all_workers_without_a_word(
+    send: Callable[["subprocess.Popen[str]", signal.Signals], None],
+    number: signal.Signals,
+    code: int,
+    folder: Path,
+) -> None:
+    with parent_of(device_tasks.wait_for_ever, folder) as parent:
+        wait_until(lambda: len(noted(folder)) == 2)
+        started = psutil.Process(parent.pid).children(recursive=True)
+        send(parent, number)
+        assert parent.communicate(timeout=5) == ("", "")
+    assert parent.returncode == code
+    assert len(started) >= 2
+    wait_until(lambda: not any(map(lives, started)), 3.0)
+
+
+def test_a_signal_while_workers_start_ends_them_without_a_word(folder: Path) -> None:
+    with parent_of(device_tasks.wait_for_ever, folder) as parent:
+        wait_until(lambda: len(psutil.Process(parent.pid).children()) >= 2)
+        started = psutil.Process(parent.pid).children(recursive=True)
+        send_to_group(parent, signal.SIGINT)
+        assert parent.communicate(timeout=5) == ("", "")
+    assert parent.returncode == 130
+    wait_until(lambda: not any(map(lives, started)), 3.0)
+
+
+def test_a_worker_that_does_not_end_when_told_is_killed(folder: Path) -> None:
+    with parent_of(device_tasks.wait_stubbornly, folder) as parent:
+        wait_until(lambda: len(noted(folder)) == 2)
+        started = psutil.Process(parent.pid).children(recursive=True)
+        send_to_group(parent, signal.SIGINT)
+        assert parent.communicate(timeout=5) == ("", "")
+    wait_until(lambda: not any(map(lives, started)), 3.0)
+
+
+def test_workers_end_soon_after_a_parent_that_was_killed(folder: Path) -> None:
+    with parent_of(device_tasks.wait_for_ever, folder) as parent:
+        wait_until(lambda: len(noted(folder)) == 2)
+        started = psutil.Process(parent.pid).children(recursive=True)
+        parent.kill()
+        wait_until(lambda: not any(map(lives, started)), 3.0)
+        assert parent.communicate(timeout=1) == ("", "")
+
+
+def test_what_workers_print_does_not_reach_stdout(folder: Path) -> None:
+    with parent_of(device_tasks.talk, folder) as parent:
+        stdout, stderr = parent.communicate(timeout=10)
+    assert (stdout, stderr.count("loading weights")) == ("", 4)
+    assert parent.returncode == 0
