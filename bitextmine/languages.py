@@ -25,9 +25,12 @@ az Azerbaijani aze azj
 be Belarusian bel
 bg Bulgarian bul
 bn Bengali ben
+bo Tibetan bod tib
 br Breton bre
 bs Bosnian bos
 ca Catalan cat
+ceb Cebuano
+co Corsican cos
 cs Czech ces cze
 cy Welsh cym wel
 da Danish dan
@@ -47,12 +50,16 @@ gd Gaelic gla
 gl Galician glg
 gu Gujarati guj
 ha Hausa hau
+haw Hawaiian
 he Hebrew heb iw
 hi Hindi hin
+hmn Hmong
 hr Croatian hrv scr
+ht Haitian hat
 hu Hungarian hun
 hy Armenian hye arm
 id Indonesian ind in
+ig Igbo ibo
 is Icelandic isl ice
 it Italian ita
 ja Japanese jpn
@@ -81,6 +88,7 @@ my Burmese mya bur
 ne Nepali nep npi
 nl Dutch nld dut
 no Norwegian nor nob nno nb nn
+ny Chichewa nya
 om Oromo orm gaz
 or Odia ori ory
 pa Punjabi pan
@@ -89,14 +97,18 @@ ps Pashto pus pbt
 pt Portuguese por
 ro Romanian ron rum mo mol
 ru Russian rus
+rw Kinyarwanda kin
 sa Sanskrit san
 sd Sindhi snd
 si Sinhala sin
 sk Slovak slk slo
 sl Slovenian slv
+sm Samoan smo
+sn Shona sna
 so Somali som
 sq Albanian sqi alb als
 sr Serbian srp scc sh hbs
+st Sotho sot
 su Sundanese sun
 sv Swedish swe
 sw Swahili swa swh
@@ -104,6 +116,7 @@ ta Tamil tam
 te Telugu tel
 tg Tajik tgk
 th Thai tha
+tk Turkmen tuk
 tl Tagalog tgl fil
 tr Turkish tur
 tt Tatar tat
@@ -112,6 +125,7 @@ uk Ukrainian ukr
 ur Urdu urd
 uz Uzbek uzb uzn
 vi Vietnamese vie
+wo Wolof wol
 xh Xhosa xho
 yi Yiddish yid ydd ji
 yo Yoruba yor

