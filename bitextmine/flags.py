@@ -8,7 +8,7 @@ import click
 
 from bitextmine import config as choices
 from bitextmine.config import MineConfig
-from bitextmine.devices import parse_devices
+from bitextmine.device_choice import parse_devices
 from bitextmine.encoders.options import Dtype, Pooling
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bitextmine.config import EncodeConfig, SelectConfig, ShardConfig, settings_of
-from bitextmine.devices import CPU, visible_gpus
+from bitextmine.device_choice import CPU, visible_gpus
 from bitextmine.encoders.auto import choose_encoder, language_warnings
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.registry import version_warnings

@@ -7,7 +7,7 @@ from typing import Any
 from bitextmine.checkpoints.layout import is_weights, local_files
 from bitextmine.checkpoints.locate import Located, is_checkpoint, locate
 from bitextmine.checkpoints.manifest import weights_hash
-from bitextmine.devices import CPU, resolve_dtype, usable_devices
+from bitextmine.device_choice import CPU, resolve_dtype, usable_devices
 from bitextmine.encoders.base import Encoder, EncoderInfo
 from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.registry import (
@@ -17,15 +17,11 @@ from bitextmine.encoders.registry import (
     load_encoder,
     require_ready,
 )
-from bitextmine.encoders.transformer.description import (
-    Description,
-    describe,
-    read_languages,
-    read_licence,
-)
+from bitextmine.encoders.transformer.description import Description, describe
+from bitextmine.encoders.transformer.model_card import read_languages, read_licence
+from bitextmine.encoders.transformer.model_kinds import T5_TYPES
 from bitextmine.errors import UsageError
 
-_T5_TYPES = ("t5", "mt5", "umt5")
 _NOT_EMBEDDED = {"prompt": "--prompt", "max_length": "--max-length", "pooling": "--pooling"}
 
 
@@ -101,7 +97,7 @@ def resolve_source(
         trust_remote_code=options.trust_remote_code,
     )
     usable = usable_devices(devices)
-    is_t5 = description.model_type in _T5_TYPES
+    is_t5 = description.model_type in T5_TYPES
     return EncoderSource(
         info=_checkpoint_info(located, description),
         options=replace(options, dtype=resolve_dtype(options.dtype, usable, is_t5=is_t5)),

@@ -82,7 +82,7 @@ def _by_length(tokens: TokenIds) -> dict[int, Ids]:
     """Rows of the window by the length of their sentences, each in order."""
     order = np.argsort(tokens.lengths, kind="stable")
     lengths, firsts = np.unique(tokens.lengths[order], return_index=True)
-    return dict(zip(lengths.tolist(), np.split(order, firsts[1:]), strict=True))
+    return dict(zip(lengths.tolist(), np.split(order, firsts)[1:], strict=True))
 
 
 def _batch(tokens: TokenIds, parts: list[tuple[Ids, int]]) -> Batch:

@@ -1,8 +1,9 @@
 """A transformer checkpoint as an encoder: tokenising, computing and copying back overlap."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import torch
@@ -49,6 +50,8 @@ class TransformerEncoder:
         *, device: str, threads: int,
     ) -> None:  # fmt: skip
         on_cpu = device == "cpu"
+        if not on_cpu:
+            _prepare_gpu(device)
         rows = chunk_rows(count_multiplied(description.folder), on_cpu=on_cpu)
         self.info = replace(info, chunk_rows=rows)
         self._tokeniser = _load_tokeniser(description, options, description.prompt, threads)
@@ -69,25 +72,30 @@ class TransformerEncoder:
 
     def encode(self, sentences: Sequence[str]) -> Encoded:
         """Encode the sentences, in the order given."""
-        return self._runner.start(self._tokeniser.encode(sentences))()
+        with closing(self.encode_stream([sentences])) as stream:
+            return next(stream)
 
     def encode_stream(self, windows: Iterable[Sequence[str]]) -> Generator[Encoded, None, None]:
         """Encode window after window; one is tokenised and one computed while a third is used."""
         computing: deque[Pending] = deque()
-        try:
-            for tokens in _ahead(self._tokeniser.encode, windows):
-                computing.append(self._runner.start(tokens))
-                if len(computing) > 1:
-                    yield computing.popleft()()
-            while computing:
-                yield computing.popleft()()
-        finally:
-            self._runner.stop()
+        with closing(_ahead(self._tokeniser.encode, windows)) as tokenised:
+            try:
+                for tokens in tokenised:
+                    computing.append(self._runner.start(tokens))
+                    if len(computing) > 1:
+                        yield computing[0].wait()
+                        computing.popleft()
+                while computing:
+                    yield computing[0].wait()
+                    computing.popleft()
+            finally:
+                for pending in computing:
+                    pending.cancel()
 
 
 def _ahead(
     tokenise: Callable[[Sequence[str]], TokenIds], windows: Iterable[Sequence[str]]
-) -> Iterator[TokenIds]:
+) -> Generator[TokenIds, None, None]:
     """Tokenise each window while the one before it is in use."""
     with ThreadPoolExecutor(1, "tokenise") as executor:
         waiting: deque[Future[TokenIds]] = deque()
@@ -104,6 +112,12 @@ def chunk_rows(multiplied: int, *, on_cpu: bool) -> int:
     flops = _CPU_FLOPS if on_cpu else _GPU_FLOPS
     rows = int(_SECONDS * flops / (2 * max(multiplied, 1) * _SENTENCE_TOKENS))
     return min(max(1 << rows.bit_length() - 1 if rows else 0, 256), 65_536)
+
+
+def _prepare_gpu(device: str) -> None:
+    """Make the GPU this process's own, and leave out a kind of attention that plans every shape."""
+    torch.cuda.set_device(device)  # or pinning memory would take a part of the first GPU too
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def _load_tokeniser(

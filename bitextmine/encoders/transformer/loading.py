@@ -23,9 +23,11 @@ _GIB = 2**30
 _WORKING_GIB = 1.5  # beside the weights: some batch, and what a GPU keeps for itself
 # A model is whole without these: heads of the pre-training task, which we do not run.
 _UNUSED = ("pooler.", "lm_head.", "cls.")
+_BELONG_TOGETHER = "config.json and the weights must belong together; fetch the model again"
+_NUMBER = re.compile(r"\d+")
 
-# Weights that are looked up, or belong to a decoder.
-_LOOKED_UP = re.compile(r"embed|\bshared\b|\bwte\b|\bdecoder\b|\blm_head\b")
+_DECODING = re.compile(r"\bdecoder\b|\blm_head\b")  # weights that are never loaded
+_LOOKED_UP = re.compile(rf"embed|\bshared\b|\bwte\b|{_DECODING.pattern}")  # not multiplied with
 
 LOG = logging.getLogger(__name__)
 
@@ -74,9 +76,8 @@ def load_backbone(
     EncoderError
         The weights are damaged, incomplete, of another shape, or do not fit into the device.
     """
-    open_checkpoint(description.folder)  # damaged or dangerous weights are told by name
-    model = _load_model(description, dtype, trust_remote_code)
-    _require_room(model, description.folder.name, device, dtype)
+    _require_room(description.folder, device, dtype)  # damaged weights are told here, by name
+    model = _load_model(description, device, dtype, trust_remote_code)
     if FlatT5.fits(model.config):
         return FlatT5(model, device, dtype)
     if FlatBert.fits(model.config):
@@ -84,8 +85,13 @@ def load_backbone(
     return PlainBackbone(model, device)
 
 
-def _load_model(description: Description, dtype: torch.dtype, trust_remote_code: bool) -> Any:
-    """Load with transformers, on the CPU, and make sure that nothing was made up."""
+def _load_model(
+    description: Description, device: str, dtype: torch.dtype, trust_remote_code: bool
+) -> Any:
+    """Load with transformers, and make sure that nothing was made up.
+
+    Straight onto the device: eight GPUs must not need eight copies in the host's memory.
+    """
     transformers = importlib.import_module("transformers")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -94,45 +100,61 @@ def _load_model(description: Description, dtype: torch.dtype, trust_remote_code:
         model, found = model_class.from_pretrained(
             description.folder,
             dtype=dtype,
+            device_map=device,
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # or its error names none; `_require_whole` does
         )
-    except (RuntimeError, ValueError, OSError, KeyError, ImportError) as error:
+    except Exception as error:  # a config that makes no sense meets checks of every kind
         raise EncoderError(
-            f"cannot load {description.folder}: {_first_line(error)}",
-            hint="config.json and the weights must belong together; fetch the model again",
+            f"cannot load {description.folder}: {_in_one_line(error)}",
+            hint=_BELONG_TOGETHER,
         ) from error
-    missing = sorted(name for name in found["missing_keys"] if not _unused(name))
-    if missing or found["mismatched_keys"]:
-        wrong = missing[0] if missing else str(sorted(found["mismatched_keys"])[0])
-        raise EncoderError(
-            f"the weights in {description.folder} are not those of config.json:"
-            f" {wrong} is missing or of another shape",
-            hint="config.json and the weights must belong together; fetch the model again",
-        )
+    _require_whole(model, found, description.folder)
     return model.eval()
+
+
+def _require_whole(model: Any, found: dict[str, Any], folder: Path) -> None:
+    """Refuse weights of which some were made up, or that have layers beyond the model's."""
+    wrong = [name for name in found["missing_keys"] if not _unused(name)]
+    wrong += [str(mismatch[0]) for mismatch in found["mismatched_keys"]]
+    if wrong:
+        raise EncoderError(
+            f"the weights in {folder} are not those of config.json:"
+            f" {min(wrong)} is missing or of another shape",
+            hint=_BELONG_TOGETHER,
+        )
+    known = {_NUMBER.sub("#", name) for name, _ in model.named_parameters()}
+    beyond = [name for name in found["unexpected_keys"] if _NUMBER.sub("#", name) in known]
+    if beyond:
+        raise EncoderError(
+            f"the weights in {folder} are not those of config.json,"
+            f" which has no place for {min(beyond)}",
+            hint=_BELONG_TOGETHER,
+        )
 
 
 def _unused(name: str) -> bool:
     return any(name.startswith(part) or f".{part}" in name for part in _UNUSED)
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _require_room(model: Any, name: str, device: str, dtype: torch.dtype) -> None:
+def _require_room(folder: Path, device: str, dtype: torch.dtype) -> None:
     """Refuse a GPU whose free memory is too small, before half of the weights are on it."""
+    checkpoint = open_checkpoint(folder)
     if not device.startswith("cuda"):
         return
     free, total = torch.cuda.mem_get_info(device)
-    weights = sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
+    names = [name for name in checkpoint.names() if not _DECODING.search(name)]
+    weights = sum(prod(checkpoint.shape(name)) for name in names) * dtype.itemsize
     needed = weights / _GIB + _WORKING_GIB
     if needed * _GIB > free:
         raise EncoderError(
-            f"{name} needs about {needed:.1f} GiB on {device}, which has"
+            f"{folder.name} needs about {needed:.1f} GiB on {device}, which has"
             f" {free / _GIB:.1f} GiB free of {total / _GIB:.1f}",
             hint="choose a larger GPU with --devices, or a smaller --model",
         )

@@ -58,13 +58,20 @@ class Network:
         -------
         Tensor of float32, shape (sentences, dim)
         """
-        hidden = self._backbone(ids, groups)
+        hidden = self._hidden(ids, groups)
         pooled: list[Tensor] = []
         start = 0
         for sentences, length in groups:
             stop = start + sentences * length
-            states = hidden[start:stop].view(sentences, length, -1)
+            states = hidden[start:stop].view(sentences, length, self._backbone.dim)
             pooled.append(pool(states, self._poolings, skip=self._skip))
             start = stop
         vectors: Tensor = self._head(torch.cat(pooled))
         return vectors
+
+    def _hidden(self, ids: Tensor, groups: Groups) -> Tensor:
+        """Last hidden states; a tokenizer without special tokens gives none for an empty text."""
+        real = tuple((sentences, length) for sentences, length in groups if length)
+        if not real:
+            return torch.empty(0, self._backbone.dim, device=self.device)
+        return self._backbone(ids, real)

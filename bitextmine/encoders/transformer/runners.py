@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +21,21 @@ LEAST_TOKENS = 256  # a batch is never made smaller
 
 LOG = logging.getLogger(__name__)
 
-Pending = Callable[[], Encoded]  # waits for the vectors
+
+@dataclass(frozen=True)
+class Pending:
+    """Vectors that are being computed.
+
+    Attributes
+    ----------
+    wait : callable
+        Returns the vectors of the window when they are there.
+    cancel : callable
+        Forgets what has not begun, where nobody waits any more: after an error or an interrupt.
+    """
+
+    wait: Callable[[], Encoded]
+    cancel: Callable[[], None]
 
 
 class CoresRunner:
@@ -42,13 +57,15 @@ class CoresRunner:
         self._network = network
         self._budget = budget
         self._workers = single_threaded_workers(threads, "encode")
-        self._begun: list[Future[Tensor]] = []
 
     def start(self, tokens: TokenIds) -> Pending:
         """Have a window of sentences computed; returns at once."""
         batches = list(make_batches(tokens, self._budget))
-        computed = [self._workers.submit(self._compute, batch) for batch in batches]
-        self._begun = [future for future in self._begun if not future.done()] + computed
+        computed: list[Future[Tensor]] = []
+
+        def cancel() -> None:
+            for future in computed:
+                future.cancel()
 
         def wait() -> Encoded:
             vectors: Floats = np.empty((len(tokens), self._network.dim), dtype=np.float32)
@@ -56,12 +73,12 @@ class CoresRunner:
                 vectors[batch.rows] = found.result().numpy()
             return Encoded(vectors, tokens.truncated)
 
-        return wait
-
-    def stop(self) -> None:
-        """Forget what nobody waits for any more: after an error or an interrupt there is some."""
-        for future in self._begun:
-            future.cancel()
+        try:
+            computed.extend(self._workers.submit(self._compute, batch) for batch in batches)
+        except BaseException:  # an interrupt
+            cancel()
+            raise
+        return Pending(wait, cancel)
 
     def _compute(self, batch: Batch) -> Tensor:
         return self._network(laid_out(batch, self._network, self._budget), batch.groups)
@@ -70,7 +87,8 @@ class CoresRunner:
 class DeviceRunner:
     """Computes on a GPU, which is given work ahead, so that it never waits for the host.
 
-    When its memory does not suffice, the budget is halved and the window begun again.
+    When its memory does not suffice, the budget is halved and the window begun again; from then
+    on a sentence is cut to the budget, for a batch of one may not be larger either.
 
     Parameters
     ----------
@@ -84,6 +102,7 @@ class DeviceRunner:
     def __init__(self, network: Network, budget: int, *, compiled: bool) -> None:
         self._network = network
         self._compiled = compiled
+        self._cut = False  # whether sentences longer than the budget are cut
         self.budget = budget
         self._prepare()
 
@@ -96,16 +115,15 @@ class DeviceRunner:
             Memory does not suffice even for the smallest batch.
         """
         while True:
+            fitting = cut_to(tokens, self.budget) if self._cut else tokens
+            longest = int(fitting.lengths.max(initial=0))
             try:
-                vectors = self._launch(tokens)
+                return _arriving(self._launch(fitting), fitting.truncated)
             except torch.OutOfMemoryError as error:
-                self._retreat(error)
-                tokens = cut_to(tokens, self.budget)
-            else:
-                return _arriving(vectors, tokens.truncated)
-
-    def stop(self) -> None:
-        """Nothing is left behind: the device ends with this process."""
+                if self.budget <= LEAST_TOKENS and longest <= self.budget:
+                    raise self._too_small() from error
+            # Only here: the error holds the tensors of the batch that was too large.
+            self._retreat(longest)
 
     def _launch(self, tokens: TokenIds) -> Tensor:
         network = self._network
@@ -119,20 +137,23 @@ class DeviceRunner:
             vectors.index_copy_(0, rows.to(network.device, non_blocking=True), found)
         return vectors
 
-    def _retreat(self, error: torch.OutOfMemoryError) -> None:
-        """Halve the budget, and say so."""
-        device = self._network.device
-        if self.budget <= LEAST_TOKENS:
-            raise EncoderError(
-                f"{device} is out of memory with batches of {self.budget} tokens",
-                hint="free memory on it, or choose a larger one with --devices",
-            ) from error
+    def _too_small(self) -> EncoderError:
+        return EncoderError(
+            f"{self._network.device} is out of memory with batches of {self.budget} tokens",
+            hint="free memory on it, or choose a larger one with --devices",
+        )
+
+    def _retreat(self, longest: int) -> None:
+        """Cut sentences to the budget; where none was longer, halve it. Say so."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        out_of_memory = f"{self._network.device} is out of memory"
+        self._cut = True
+        if longest > self.budget:
+            LOG.warning("%s: sentences are cut to %s tokens", out_of_memory, f"{self.budget:,}")
+            return
         self.budget = max(self.budget // 2, LEAST_TOKENS)
-        LOG.warning(
-            "%s is out of memory: going on with batches of %s tokens", device, f"{self.budget:,}"
-        )
+        LOG.warning("%s: going on with batches of %s tokens", out_of_memory, f"{self.budget:,}")
         self._prepare()
 
     def _prepare(self) -> None:
@@ -158,9 +179,9 @@ def laid_out(batch: Batch, network: Network, budget: int) -> Tensor:
 
 
 def _arriving(vectors: Tensor, truncated: int) -> Pending:
-    """Copy vectors to the host behind the work that is under way."""
+    """Copy vectors to the host behind the work that is under way, which cannot be called back."""
     if vectors.device.type == "cpu":
-        return lambda: Encoded(vectors.numpy(), truncated)
+        return Pending(lambda: Encoded(vectors.numpy(), truncated), _nothing_waits)
     host = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
     host.copy_(vectors, non_blocking=True)
     copied = torch.Event(vectors.device)
@@ -170,4 +191,8 @@ def _arriving(vectors: Tensor, truncated: int) -> Pending:
         copied.synchronize()
         return Encoded(host.numpy(), truncated)
 
-    return wait
+    return Pending(wait, _nothing_waits)
+
+
+def _nothing_waits() -> None:
+    """A device has begun everything."""

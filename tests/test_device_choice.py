@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bitextmine import devices
-from bitextmine.devices import parse_devices, resolve_dtype, usable_devices
+from bitextmine import device_choice
+from bitextmine.device_choice import parse_devices, resolve_dtype, usable_devices
 from bitextmine.errors import EncoderError, UsageError
 
 
@@ -42,7 +42,7 @@ def test_every_visible_gpu_is_used_by_default() -> None:
 
 def test_the_processor_is_used_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert usable_devices(()) == (devices.CPU,)
+    assert usable_devices(()) == (device_choice.CPU,)
     with pytest.raises(EncoderError, match="torch sees no GPU"):
         usable_devices(("cuda",))
 

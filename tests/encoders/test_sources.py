@@ -1,0 +1,177 @@
+"""What tells one encoder's vectors from another's, and which choices suit which encoder."""
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_models
+
+from bitextmine.encoders.options import EncoderOptions
+from bitextmine.encoders.registry import encoder_info, installed_package
+from bitextmine.encoders.sources import (
+    EncoderSource,
+    load_source,
+    resolve_source,
+    shared_encoder,
+)
+from bitextmine.errors import EncoderError, UsageError
+
+
+@pytest.fixture(scope="module")
+def e5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("Modell 'é'")
+    return small_models.e5(small_models.xlm_roberta(root / "base"), root / "mein E5", query="Q: ")
+
+
+def source_of(folder: Path, **options: Any) -> EncoderSource:
+    return resolve_source(str(folder), EncoderOptions(**options), ("cpu",))
+
+
+def test_the_identity_of_a_checkpoint_has_all_that_changes_vectors(e5: Path) -> None:
+    source = source_of(e5)
+    assert source.weights.startswith("sha256:")
+    assert source.identity() == {
+        "model": "mein E5",
+        "weights": source.weights,
+        "dim": 32,
+        "stored": "float16",
+        "computed": "float32",
+        "prompt": "Q: ",
+        "max_length": 62,
+        "pooling": "mean",
+    }
+    json.dumps(source.identity())
+
+
+@pytest.mark.parametrize(
+    "options", [{"prompt": ""}, {"prompt": "x"}, {"max_length": 9}, {"dtype": "bfloat16"}]
+)
+def test_a_choice_that_changes_vectors_changes_the_identity(
+    e5: Path, options: dict[str, Any]
+) -> None:
+    assert source_of(e5, **options).identity() != source_of(e5).identity()
+
+
+def test_the_pooling_of_a_plain_folder_is_in_its_identity(tmp_path: Path) -> None:
+    plain = small_models.bert(tmp_path)
+    identities = [source_of(plain, pooling=name).identity() for name in ("mean", "cls", "last")]
+    assert [identity.pop("pooling") for identity in identities] == ["mean", "cls", "last"]
+    assert identities[0] == identities[1] == identities[2]
+
+
+def test_a_choice_that_only_changes_speed_does_not(e5: Path) -> None:
+    fast = source_of(e5, batch_tokens=99, compile=False)
+    assert fast.identity() == source_of(e5).identity()
+
+
+def test_a_copy_elsewhere_has_the_same_identity(e5: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(e5, tmp_path / "weit 'weg'" / e5.name)
+    (copy / "README.md").write_text("# Read\n")
+    assert source_of(copy).identity() == source_of(e5).identity()
+
+
+def flip(path: Path) -> None:
+    """Change the last byte of a file."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def lengthen(path: Path) -> None:
+    """Add to a JSON file what changes nothing but its bytes."""
+    path.write_text(path.read_text() + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model.safetensors", flip),
+        ("tokenizer.json", lengthen),
+        ("config.json", lengthen),
+        ("modules.json", lengthen),
+        ("1_Pooling/config.json", lengthen),
+    ],
+)
+def test_another_file_gives_another_identity(
+    e5: Path, tmp_path: Path, name: str, change: Callable[[Path], None]
+) -> None:
+    copy = shutil.copytree(e5, tmp_path / e5.name)
+    change(copy / name)
+    assert source_of(copy).weights != source_of(e5).weights
+
+
+def test_a_source_survives_the_journey_to_another_process(e5: Path) -> None:
+    source = source_of(e5, prompt="x: ", max_length=20)
+    copy = pickle.loads(pickle.dumps(source))
+    assert (copy, hash(copy)) == (source, hash(source))
+    encoders = (load_source(each, threads=1, device="cpu") for each in (copy, source))
+    found, expected = (encoder.encode(["Yes."]).embeddings for encoder in encoders)
+    assert np.array_equal(found, expected)
+
+
+def test_an_encoder_is_loaded_once_a_process(e5: Path) -> None:
+    first = shared_encoder(source_of(e5), 1, "cpu")
+    assert shared_encoder(source_of(e5), 1, "cpu") is first
+    assert shared_encoder(source_of(e5, prompt=""), 1, "cpu") is not first
+
+
+def test_the_identity_of_an_embedded_encoder_is_its_package() -> None:
+    source = resolve_source("use-m3", EncoderOptions())
+    assert source.identity() == {
+        "model": "use-m3",
+        "weights": installed_package("use-m3"),
+        "dim": 512,
+        "stored": "float16",
+    }
+    assert source.info == encoder_info("use-m3")
+    assert source.devices == ("cpu",)
+
+
+@pytest.mark.parametrize(
+    ("option", "flag"),
+    [
+        ({"prompt": ""}, "--prompt"),
+        ({"max_length": 40}, "--max-length"),
+        ({"pooling": "cls"}, "--pooling"),
+        ({"dtype": "float32"}, "--dtype"),
+    ],
+)
+def test_an_embedded_encoder_refuses_what_it_has_no_choice_of(
+    option: dict[str, Any], flag: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{flag} is given for use-m3") as caught:
+        resolve_source("use-m3", EncoderOptions(**option))
+    assert f"leave {flag} out" in caught.value.hint
+
+
+def test_the_card_of_a_checkpoint_comes_from_its_files(tmp_path: Path) -> None:
+    folder = small_models.bert(tmp_path / "mein Modell")
+    (folder / "README.md").write_text("---\nlicense: mit\nlanguage: [de, ces]\n---\n")
+    info = source_of(folder).info
+    assert (info.name, info.package, info.dim) == ("mein Modell", str(folder), 32)
+    assert (info.licence, info.languages) == ("mit", frozenset({"de", "cs"}))
+    assert info.summary == "a checkpoint of type bert"
+
+
+def test_a_checkpoint_without_model_card_has_an_unknown_licence(e5: Path) -> None:
+    info = source_of(e5).info
+    assert info.licence.startswith("unknown")
+    assert info.languages == frozenset()
+
+
+def test_a_copied_preset_is_known_by_its_name(tmp_path: Path) -> None:
+    base = small_models.bert(tmp_path / "base")
+    info = source_of(small_models.labse(base, tmp_path / "LaBSE")).info
+    assert (info.name, info.licence, info.dim) == ("labse", "Apache-2.0", 32)
+
+
+def test_an_unknown_name_and_a_missing_gpu_are_told(e5: Path) -> None:
+    with pytest.raises(EncoderError, match="use-m4"):
+        resolve_source("use-m4", EncoderOptions())
+    with pytest.raises(EncoderError, match="there is no cuda:99 here"):
+        resolve_source(str(e5), EncoderOptions(), ("cuda:99",))
