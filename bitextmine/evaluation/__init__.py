@@ -1,0 +1,1 @@
+"""How good encoders and pairs are, on public test sets."""
