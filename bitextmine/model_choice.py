@@ -12,6 +12,7 @@ from bitextmine.encoders.auto import choose_encoder, language_warnings
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.registry import version_warnings
 from bitextmine.encoders.sources import EncoderSource, resolve_source
+from bitextmine.errors import EncoderError
 from bitextmine.languages import identify_language, normalise_language
 from bitextmine.runcard import RunCard
 from bitextmine.texts import Sentences
@@ -92,7 +93,7 @@ def choose_model(
     if workdir.encoder.exists() and ModelChoice.of(workdir).asked == asked:
         return ModelChoice.of(workdir)
     if source is None and config.model != "auto":
-        source = asked_source(config)
+        source = find_source(config, None, needed=True)
     src_lang = normalise_language(config.src_lang) or _identified(workdir, "src", sharding, config)
     tgt_lang = normalise_language(config.tgt_lang) or _identified(workdir, "tgt", sharding, config)
     reason = "asked for"
@@ -109,27 +110,37 @@ def choose_model(
     )
 
 
-def asked_source(config: EncodeConfig) -> EncoderSource:
-    """Return the encoder that ``--model`` names.
+def find_source(
+    config: EncodeConfig, chosen: EncoderInfo | None, *, needed: bool
+) -> EncoderSource | None:
+    """Find the encoder that ``--model`` names, or that an earlier run chose for "auto".
+
+    Parameters
+    ----------
+    config : EncodeConfig
+        What was asked for.
+    chosen : EncoderInfo or None
+        What "auto" became.
+    needed : bool
+        Whether there is still something to encode.
+
+    Returns
+    -------
+    EncoderSource or None
+        None if it is not here any more, and not needed.
 
     Raises
     ------
     EncoderError
-        It is unknown, not here, or cannot run on the devices.
+        It is needed, and unknown, not here, or cannot run on the devices.
     """
-    return resolve_source(config.model, config.options(), config.devices)
-
-
-def chosen_source(choice: ModelChoice, config: EncodeConfig) -> EncoderSource:
-    """Find the encoder that an earlier run chose.
-
-    Raises
-    ------
-    EncoderError
-        It is not here any more, or cannot run on the devices.
-    """
-    model = choice.info.name if config.model == "auto" else config.model
-    return resolve_source(model, config.options(), config.devices)
+    model = chosen.name if chosen is not None and config.model == "auto" else config.model
+    try:
+        return resolve_source(model, config.options(), config.devices)
+    except EncoderError:
+        if needed:
+            raise
+        return None
 
 
 def _version_warnings(source: EncoderSource) -> tuple[str, ...]:

@@ -25,10 +25,9 @@ from bitextmine.languages import load_ahead
 from bitextmine.machine import usable_threads
 from bitextmine.model_choice import (
     ModelChoice,
-    asked_source,
     choose_model,
-    chosen_source,
     default_threshold,
+    find_source,
 )
 from bitextmine.output import Pair
 from bitextmine.output.destination import ByteSink
@@ -91,7 +90,7 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
     BitextmineError
         Anything outside this program that stands in the way, with a remedy.
     """
-    source = asked_source(config) if config.model != "auto" else None
+    source = _asked_source(config)
     inputs = expanded(config)
     check_output(
         config,
@@ -107,6 +106,14 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         encode(workdir, config, card, source=source)
         search(workdir, config, card)
         return select(workdir, config, config, card, sink=sink)
+
+
+def _asked_source(config: MineConfig) -> EncoderSource | None:
+    """Find the encoder before any work is done; what is encoded already can do without."""
+    if config.model == "auto":
+        return None
+    encoded = config.workdir is not None and Workdir(config.workdir).done("encode").exists()
+    return find_source(config, None, needed=not encoded)
 
 
 def shard(workdir: Workdir, config: ShardConfig, card: RunCard) -> None:
@@ -143,10 +150,12 @@ def encode(
         LOG.info("encoder %s: %s", choice.info.name, choice.reason)
         workdir.claim("encode", choice.identity)
         choice.keep(workdir)
-        if not all_encoded(workdir):
-            source = choice.source or source or chosen_source(choice, config)
+        finished = all_encoded(workdir)
+        source = choice.source or source or find_source(config, choice.info, needed=not finished)
+        if source is not None:
             workdir.claim("encode", source.identity())  # it may have changed since it was chosen
-            _encode_shards(workdir, config, source)
+            if not finished:
+                _encode_shards(workdir, config, source)
         for side in SIDES:
             check_usable(workdir, side, choice.info.name, card)
 

@@ -96,6 +96,25 @@ def test_a_changed_model_is_refused_by_name(tmp_path: Path) -> None:
     assert "under other settings (weights: 'sha256:" in told
 
 
+def test_a_changed_model_is_refused_when_all_is_encoded_too(tmp_path: Path) -> None:
+    folder = small_models.bert(tmp_path / "model")
+    flags = ("mine", "--model", folder, *sides(tmp_path), "--workdir", tmp_path / "work")
+    assert run(*flags).exit_code == 0
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 1e-3}))
+    assert "under other settings (weights: 'sha256:" in explained(run(*flags))
+
+
+def test_what_is_encoded_needs_the_model_no_more(tmp_path: Path) -> None:
+    folder = small_models.bert(tmp_path / "model")
+    flags = ("mine", "--model", folder, *sides(tmp_path), "--workdir", tmp_path / "work")
+    first = run(*flags)
+    assert first.exit_code == 0, first.output
+    folder.rename(tmp_path / "away")
+    again = run(*flags)
+    assert (again.exit_code, again.stdout) == (0, first.stdout)
+
+
 def test_pairs_do_not_depend_on_devices_and_shards(models: Path, tmp_path: Path) -> None:
     given = ("mine", "--model", models / "m-st5", *sides(tmp_path))
     one = run(*given)
@@ -171,6 +190,17 @@ def test_an_interrupt_ends_all_workers_and_the_run_goes_on_later(tmp_path: Path)
     assert not (tmp_path / "work" / "encode.done.json").exists()
     again = subprocess.run(command, capture_output=True, check=False)
     assert again.returncode == 0, again.stderr
+
+
+def test_a_damaged_model_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BITEXTMINE_MODELS", str(tmp_path))
+    (tmp_path / "labse").mkdir()
+    (tmp_path / "labse" / "bitextmine.json").write_text("garbage")
+    listed = run("models")
+    assert listed.exit_code == 0
+    assert "damaged: cannot read" in listed.stdout
 
 
 def test_models_lists_what_can_be_pulled() -> None:

@@ -1,15 +1,19 @@
 """From what the user calls a model to a folder with its files."""
 
+import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from bitextmine.checkpoints.hub import cached_snapshot, snapshot
-from bitextmine.checkpoints.layout import default_folder
+from bitextmine.checkpoints.layout import CONFIG, default_folder
 from bitextmine.checkpoints.manifest import read_manifest
 from bitextmine.encoders.names import M_ST5, M_ST5_ADAPTER, M_ST5_BASE
 from bitextmine.encoders.presets import Preset, preset_called, preset_of
 from bitextmine.errors import EncoderError
+
+LOG = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -84,8 +88,25 @@ def _in_folder(model: str) -> Located:
             hint="check the path of --model, or take a name from `bitextmine models`",
         )
     manifest = read_manifest(folder)
-    name = manifest.name if manifest is not None else folder.resolve().name
-    return Located(name, folder, model, preset_called(name))
+    if manifest is not None:
+        return Located(manifest.name, folder, model, preset_of(manifest.name))
+    name = folder.resolve().name
+    return Located(name, folder, model, _copied_preset(name, folder))
+
+
+def _copied_preset(name: str, folder: Path) -> Preset | None:
+    """A copy of a repository is usually called as it is; another model may be too."""
+    preset = preset_called(name)
+    if preset is None or preset.info.name == M_ST5:
+        return None
+    try:
+        width = json.loads((folder / CONFIG).read_bytes()).get("hidden_size")
+    except (OSError, ValueError, AttributeError):
+        return None  # whoever reads the config next says what is wrong with it
+    if width != preset.info.dim:
+        return None
+    LOG.info("%s is taken for a copy of %s", folder, preset.repo)
+    return preset
 
 
 def _merged_m_st5() -> Path:

@@ -136,8 +136,11 @@ def readiness(name: str) -> str:
 def _preset_readiness(name: str) -> str:
     from bitextmine.checkpoints.locate import is_here
 
-    if is_here(PRESETS[name]):
-        return READY
+    try:
+        if is_here(PRESETS[name]):
+            return READY
+    except EncoderError as error:
+        return f"damaged: {error}; {error.hint}"
     fetched = "" if name == M_ST5 else ", or it is fetched when it is first used"
     return f"not on this machine: bitextmine models pull {name}{fetched}"
 

@@ -50,11 +50,10 @@ class EncoderSource:
     weights: str
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells its vectors from all others."""
-        known = {"model": self.info.name, "weights": self.weights, "dim": self.info.dim}
-        known |= {"stored": "float16"}
+        """Return what tells its vectors from all others; a checkpoint may be moved and renamed."""
+        known = {"weights": self.weights, "dim": self.info.dim, "stored": "float16"}
         if self.description is None:
-            return known
+            return {"model": self.info.name} | known
         described = self.description
         return known | {
             "computed": self.options.dtype,
@@ -137,8 +136,11 @@ def _checkpoint_info(located: Located, description: Description) -> EncoderInfo:
         for name in local_files(located.folder)
         if is_weights(name)
     )
+    licence = read_licence(located.folder)
     if located.preset is not None:
-        return replace(located.preset.info, dim=description.dim, size_mib=size >> 20)
+        known = located.preset.info
+        own = {"licence": licence} if licence and licence.lower() != known.licence.lower() else {}
+        return replace(known, dim=description.dim, size_mib=size >> 20, **own)
     return EncoderInfo(
         name=located.name,
         summary=f"a checkpoint of type {description.model_type}",
@@ -146,7 +148,7 @@ def _checkpoint_info(located: Located, description: Description) -> EncoderInfo:
         languages=read_languages(located.folder),
         package=located.origin,
         size_mib=size >> 20,
-        licence=read_licence(located.folder) or "unknown: see where the model comes from",
+        licence=licence or "unknown: see where the model comes from",
         threshold=None,
         threshold_source="never measured here",
     )

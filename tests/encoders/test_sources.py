@@ -1,5 +1,6 @@
 """What tells one encoder's vectors from another's, and which choices suit which encoder."""
 
+import importlib
 import json
 import pickle
 import shutil
@@ -36,7 +37,6 @@ def test_the_identity_of_a_checkpoint_has_all_that_changes_vectors(e5: Path) -> 
     source = source_of(e5)
     assert source.weights.startswith("sha256:")
     assert source.identity() == {
-        "model": "mein E5",
         "weights": source.weights,
         "dim": 32,
         "stored": "float16",
@@ -164,10 +164,33 @@ def test_a_checkpoint_without_model_card_has_an_unknown_licence(e5: Path) -> Non
     assert info.languages == frozenset()
 
 
-def test_a_copied_preset_is_known_by_its_name(tmp_path: Path) -> None:
-    base = small_models.bert(tmp_path / "base")
-    info = source_of(small_models.labse(base, tmp_path / "LaBSE")).info
-    assert (info.name, info.licence, info.dim) == ("labse", "Apache-2.0", 32)
+def test_a_copied_preset_is_known_by_its_name_and_size(tmp_path: Path) -> None:
+    small = small_models.bert(tmp_path / "LaBSE")
+    info = source_of(small).info
+    assert (info.name, info.languages) == ("LaBSE", frozenset())
+    wide = small_models.bert(tmp_path / "a" / "LaBSE", hidden_size=768, num_attention_heads=2)
+    info = source_of(wide).info
+    assert (info.name, info.licence, info.dim) == ("labse", "Apache-2.0", 768)
+    (wide / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n", "utf-8")
+    assert source_of(wide).info.licence == "cc-by-nc-4.0"
+
+
+def test_a_renamed_copy_is_the_same_encoder(e5: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "another name"
+    shutil.copytree(e5, copy)
+    assert source_of(copy).identity() == source_of(e5).identity()
+
+
+def test_a_token_that_the_model_does_not_know_is_told(tmp_path: Path) -> None:
+    folder = small_models.bert(tmp_path / "model")
+    transformers: Any = importlib.import_module("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([f"tok{n}" for n in range(500)])
+    tokenizer.save_pretrained(folder)
+    encoder = load_source(source_of(folder), threads=1, device="cpu")
+    assert len(encoder.encode(["the river"]).embeddings) == 1
+    with pytest.raises(EncoderError, match=r"gave token .*, and the model knows"):
+        encoder.encode(["the river", "tok499"])
 
 
 def test_an_unknown_name_and_a_missing_gpu_are_told(e5: Path) -> None:

@@ -15,6 +15,7 @@ from bitextmine.encoders.transformer.loading import count_multiplied, load_backb
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import CoresRunner, DeviceRunner, Pending
 from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser, load_tokeniser
+from bitextmine.errors import EncoderError
 
 _CPU_TOKENS = 1024  # a batch that stays in a core's cache
 _GPU_TOKENS = 16_384  # fills every multiprocessor; 192 ms of mT5-xxl on an H100
@@ -63,6 +64,7 @@ class TransformerEncoder:
         )
         skip = unpooled_tokens(description, options)
         network = Network(backbone, description, device, skip=skip)
+        self._vocabulary, self._folder = network.vocabulary, description.folder
         self._runner: CoresRunner | DeviceRunner
         if on_cpu:
             self._runner = CoresRunner(network, options.batch_tokens or _CPU_TOKENS, threads)
@@ -78,7 +80,7 @@ class TransformerEncoder:
     def encode_stream(self, windows: Iterable[Sequence[str]]) -> Generator[Encoded, None, None]:
         """Encode window after window; one is tokenised and one computed while a third is used."""
         computing: deque[Pending] = deque()
-        with closing(_ahead(self._tokeniser.encode, windows)) as tokenised:
+        with closing(_ahead(self._tokenise, windows)) as tokenised:
             try:
                 for tokens in tokenised:
                     computing.append(self._runner.start(tokens))
@@ -91,6 +93,18 @@ class TransformerEncoder:
             finally:
                 for pending in computing:
                     pending.cancel()
+
+    def _tokenise(self, window: Sequence[str]) -> TokenIds:
+        """Tokenise a window; ids without an embedding would end a GPU's program, not just ours."""
+        tokens = self._tokeniser.encode(window)
+        largest = int(tokens.ids.max(initial=0))
+        if largest >= self._vocabulary:
+            raise EncoderError(
+                f"the tokenizer in {self._folder} gave token {largest:,}, and the model knows"
+                f" {self._vocabulary:,}",
+                hint="tokenizer and weights must belong together; fetch the model again",
+            )
+        return tokens
 
 
 def _ahead(

@@ -73,6 +73,7 @@ class FlatBert:
     def __init__(self, model: Any, device: str, dtype: torch.dtype) -> None:
         config = model.config
         self.dim: int = config.hidden_size
+        self.vocabulary: int = model.get_input_embeddings().num_embeddings
         self._heads: int = config.num_attention_heads
         self._scale: float = (self.dim // self._heads) ** -0.5
         self._activation = _ACTIVATIONS[config.hidden_act]

@@ -59,6 +59,7 @@ class FlatT5:
     def __init__(self, model: Any, device: str, dtype: torch.dtype) -> None:
         config = model.config
         self.dim: int = config.d_model
+        self.vocabulary: int = model.get_input_embeddings().num_embeddings
         self._heads: int = config.num_heads
         self._eps: float = config.layer_norm_epsilon
         self._activation = _ACTIVATIONS[config.dense_act_fn]

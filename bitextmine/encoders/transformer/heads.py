@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal, Self
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.encoders.options import Pooling
 from bitextmine.encoders.transformer.description import DenseLayer, Description
 from bitextmine.errors import EncoderError
@@ -20,6 +19,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "sigmoid": nn.Sigmoid,
 }
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # which sentence-transformers reads
 _REFETCH = "the folder is incomplete or damaged: fetch the model again"
 
 
@@ -127,33 +127,18 @@ def _load_step(step: DenseLayer | Literal["normalise"]) -> nn.Module:
     shapes: dict[str, tuple[int, ...]] = {"linear.weight": (step.out_dim, step.in_dim)}
     if step.bias:
         shapes["linear.bias"] = (step.out_dim,)
-    weights = _read_weights(step.weights)
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    checkpoint = open_checkpoint(step.weights, _WEIGHTS)
+    found = {name: checkpoint.shape(name) for name in checkpoint.names()}
     if found != shapes:
         raise EncoderError(
             f"the weights in {step.weights} are {_listed(found)}, not {_listed(shapes)}",
             hint=_REFETCH,
         )
     linear = nn.Linear(step.in_dim, step.out_dim, bias=step.bias, dtype=torch.float32)
-    linear.load_state_dict({name.removeprefix("linear."): weights[name] for name in shapes})
+    linear.load_state_dict({name.removeprefix("linear."): checkpoint.get(name) for name in shapes})
     return nn.Sequential(linear, _ACTIVATIONS[step.activation]())
 
 
 def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
     """Name tensors and their shapes for people."""
     return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "nothing"
-
-
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read the tensors of a layer; of a pickle no more than tensors."""
-    safe, old = folder / "model.safetensors", folder / "pytorch_model.bin"
-    if not safe.is_file() and not old.is_file():
-        raise EncoderError(f"{folder} has no weights: no {safe.name}", hint=_REFETCH)
-    try:
-        if safe.is_file():
-            return load_file(safe)
-        loaded = torch.load(old, map_location="cpu", weights_only=True)
-    except Exception as error:  # in a damaged file, torch runs into errors of every kind
-        raise EncoderError(f"the weights in {folder} cannot be read", hint=_REFETCH) from error
-    tensors = loaded if isinstance(loaded, dict) else {}
-    return {str(name): tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}

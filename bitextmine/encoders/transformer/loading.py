@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from bitextmine.checkpoints.layout import ADAPTER_CONFIG
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.encoders.transformer.batches import Groups
 from bitextmine.encoders.transformer.description import Description
@@ -39,11 +40,14 @@ class Backbone(Protocol):
     ----------
     dim : int
         Of a hidden state.
+    vocabulary : int
+        Token ids that it has embeddings for.
     static : bool
         Whether it is best called with batches of always the same number of tokens.
     """
 
     dim: int
+    vocabulary: int
     static: bool
 
     def __call__(self, ids: Tensor, groups: Groups) -> Tensor:
@@ -76,13 +80,45 @@ def load_backbone(
     EncoderError
         The weights are damaged, incomplete, of another shape, or do not fit into the device.
     """
+    _refuse_adapter(description.folder)
     _require_room(description.folder, device, dtype)  # damaged weights are told here, by name
     model = _load_model(description, device, dtype, trust_remote_code)
+    backbone: Backbone
     if FlatT5.fits(model.config):
-        return FlatT5(model, device, dtype)
-    if FlatBert.fits(model.config):
-        return FlatBert(model, device, dtype)
-    return PlainBackbone(model, device)
+        backbone = FlatT5(model, device, dtype)
+    elif FlatBert.fits(model.config):
+        backbone = FlatBert(model, device, dtype)
+    else:
+        backbone = PlainBackbone(model, device)
+    _try(backbone, description.folder, device)
+    return backbone
+
+
+@torch.inference_mode()
+def _try(backbone: Backbone, folder: Path, device: str) -> None:
+    """Refuse a model that cannot compute what we ask of it, before a run has begun."""
+    ids = torch.zeros(8, dtype=torch.int64, device=device)
+    try:
+        states = backbone(ids, ((1, 3), (1, 5)))
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise EncoderError(
+            f"the model in {folder} does not run: {_in_one_line(error)}", hint=_BELONG_TOGETHER
+        ) from error
+    if states.shape != (8, backbone.dim):
+        raise EncoderError(
+            f"the model in {folder} does not give a state of {backbone.dim} numbers for each token",
+            hint="choose a model that sentence-transformers would pool over tokens",
+        )
+
+
+def _refuse_adapter(folder: Path) -> None:
+    if (folder / ADAPTER_CONFIG).exists():
+        raise EncoderError(
+            f"{folder} holds an adapter beside its model",
+            hint="merge the adapter into the model first, or remove it",
+        )
 
 
 def _load_model(

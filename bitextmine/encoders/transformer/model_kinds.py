@@ -6,12 +6,14 @@ from typing import Any
 from bitextmine.encoders.transformer.json_files import damaged, number, read_object
 from bitextmine.errors import EncoderError
 
+WEIGHTS = "model.safetensors"
+
 # Types of models. The encoders are those of text with a masked-language-model head in transformers
 # 5.23, whose own list takes seconds to import; of decoders, the table has how their types begin.
 _TABLE = """
 t5 t5 mt5 umt5
 encoder albert bert big_bird camembert convbert data2vec-text deberta deberta-v2 distilbert
-encoder electra ernie esm esmc eurobert flaubert fnet funnel gte ibert jina_embeddings_v3 layoutlm
+encoder electra ernie esm esmc eurobert flaubert fnet gte ibert jina_embeddings_v3 layoutlm
 encoder longformer luke megatron-bert mobilebert modernbert mpnet mra nomic_bert nystromformer
 encoder rembert roberta roberta-prelayernorm roc_bert roformer squeezebert ultrabert xlm
 encoder xlm-roberta xlm-roberta-xl xmod yoso
@@ -19,6 +21,9 @@ encoder-decoder bart led m2m_100 marian mbart mvp nllb-moe pegasus plbart
 decoder apertus bloom codegen cohere deepseek exaone falcon gemma glm gpt granite llama mamba
 decoder ministral mistral mixtral modernbert-decoder mpt nemotron olmo openai-gpt opt phi qwen
 decoder smollm stablelm starcoder xglm xlnet
+pooled funnel
+absolute albert bert camembert data2vec-text electra ernie layoutlm megatron-bert mra nystromformer
+absolute roberta roberta-prelayernorm roc_bert xlm-roberta xlm-roberta-xl xmod yoso
 after-padding camembert data2vec-text esm ibert longformer luke mpnet roberta roberta-prelayernorm
 after-padding xlm-roberta xlm-roberta-xl xmod
 """
@@ -34,6 +39,8 @@ T5_TYPES = _types("t5")
 _ENCODERS = _types("encoder")
 _ENCODER_DECODERS = _types("encoder-decoder")
 _DECODERS = tuple(_types("decoder"))
+_POOLED = _types("pooled")  # have fewer states than tokens
+_ABSOLUTE = _types("absolute")  # had relative positions too, which transformers 5 passes over
 _POSITIONS_AFTER_PADDING = _types("after-padding")  # the first token has position padding_idx + 1
 
 
@@ -43,8 +50,10 @@ def model_type_of(folder: Path, config: dict[str, Any]) -> str:
     Raises
     ------
     EncoderError
-        The model is of another kind, which is named.
+        The model is of another kind, or has what transformers would read from elsewhere or pass
+        over; it is named.
     """
+    _refuse_other_weights(folder, config)
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         raise damaged(folder / "config.json", "names no model_type")
@@ -56,10 +65,13 @@ def model_type_of(folder: Path, config: dict[str, Any]) -> str:
     )
     if model_type in T5_TYPES:
         return model_type
+    _refuse_relative_positions(folder, config)
     if model_type in _ENCODER_DECODERS or config.get("is_encoder_decoder"):
         kind = "an encoder-decoder model"
     elif config.get("is_decoder") or (writes and not encodes):
         kind = "a decoder-only model"
+    elif model_type in _POOLED:
+        kind = "which pools its hidden states"
     elif encodes or "auto_map" in config:
         return model_type
     else:
@@ -68,6 +80,27 @@ def model_type_of(folder: Path, config: dict[str, Any]) -> str:
         f"{folder} is of type '{model_type}', {kind}",
         hint="choose an encoder: a model of the type of BERT, XLM-R or ModernBERT, or a T5",
     )
+
+
+def _refuse_other_weights(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse a name for the weights: transformers would load a file that nobody has checked."""
+    name = config.get("transformers_weights")
+    if name is not None and name != WEIGHTS:
+        raise EncoderError(
+            f"{folder / 'config.json'} names {name!r} under transformers_weights as its weights",
+            hint=f"rename the file to {WEIGHTS}, and remove the key from config.json",
+        )
+
+
+def _refuse_relative_positions(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse positions of a kind that transformers 5 would silently replace by absolute ones."""
+    positions = config.get("position_embedding_type") or "absolute"
+    own_code = "auto_map" in config  # which may know them
+    if config["model_type"] in _ABSOLUTE and positions != "absolute" and not own_code:
+        raise EncoderError(
+            f"{folder} has position_embedding_type '{positions}', which transformers no longer has",
+            hint="choose a model with absolute positions",
+        )
 
 
 def needs_code(folder: Path, config: dict[str, Any], *, trusted: bool) -> bool:

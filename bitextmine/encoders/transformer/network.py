@@ -35,6 +35,11 @@ class Network:
         self.device = device
 
     @property
+    def vocabulary(self) -> int:
+        """Token ids that there are embeddings for."""
+        return self._backbone.vocabulary
+
+    @property
     def static(self) -> bool:
         """Whether batches should always have the same number of tokens."""
         return self._backbone.static

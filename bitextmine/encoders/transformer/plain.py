@@ -24,6 +24,7 @@ class PlainBackbone:
     def __init__(self, model: Any, device: str) -> None:
         self._model = model.to(device).eval()
         self.dim: int = model.config.hidden_size
+        self.vocabulary: int = model.get_input_embeddings().num_embeddings
 
     def __call__(self, ids: Tensor, groups: Groups) -> Tensor:
         """Return the last hidden states: as `FlatT5.__call__`."""

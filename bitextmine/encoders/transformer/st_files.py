@@ -1,15 +1,15 @@
 """What the files of sentence-transformers say: modules, pooling, dense layers, prompts."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
+from bitextmine.checkpoints.layout import read_modules
 from bitextmine.encoders.options import Pooling
 from bitextmine.encoders.transformer.json_files import (
     damaged,
     number,
     part,
-    read_json,
     read_object,
     unsupported,
 )
@@ -61,18 +61,14 @@ def list_modules(folder: Path) -> list[tuple[str, Path]]:
     """
     if not (folder / "modules.json").is_file():
         return []
-    listed = read_json(folder / "modules.json")
     modules = []
-    for module in listed if isinstance(listed, list) else [None]:
-        if not isinstance(module, dict) or not isinstance(module.get("type"), str):
-            raise damaged(folder / "modules.json", "is not a list of modules")
-        package, _, name = module["type"].rpartition(".")
+    for kind, place in read_modules(folder / "modules.json"):
+        package, _, name = kind.rpartition(".")
         ours = package.startswith("sentence_transformers.")
+        if not kind:
+            raise damaged(folder / "modules.json", "is not a list of modules")
         if not ours or name not in _MODULES:
-            raise unsupported(folder, f"a module '{name if ours else module['type']}'")
-        place = PurePosixPath(str(module.get("path", "")))
-        if place.is_absolute() or ".." in place.parts:
-            raise damaged(folder / "modules.json", f"leads out of the folder, to {place}")
+            raise unsupported(folder, f"a module '{name if ours else kind}'")
         modules.append((name, folder / place))
     names = [name for name, _ in modules]
     if names[:2] != ["Transformer", "Pooling"] or {"Transformer", "Pooling"} & {*names[2:]}:

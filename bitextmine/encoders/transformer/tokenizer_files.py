@@ -2,12 +2,16 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from bitextmine.encoders.transformer.json_files import part, read_object
 from bitextmine.errors import EncoderError
 
 SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+
+_SENTINEL = re.compile(r"▁?<extra_id_\d+>")  # of T5's training; no sentence has them
 
 
 def load_sentencepiece(model: Path) -> Any:
@@ -20,14 +24,14 @@ def load_sentencepiece(model: Path) -> Any:
         return sentencepiece.SentencePieceProcessor(model_proto=content)
     except (OSError, RuntimeError, ValueError) as error:
         raise EncoderError(
-            f"{model} cannot be read as a SentencePiece model: {_first_line(error)}",
+            f"{model} cannot be read as a SentencePiece model: {_in_one_line(error)}",
             hint="fetch or copy the file again",
         ) from error
 
 
 def end_id(processor: Any, model: Path) -> int:
     """Id of the end token that the folder names, else of the SentencePiece model's own."""
-    token = _read_json(model.parent / "tokenizer_config.json").get("eos_token")
+    token = _settings(model.parent).get("eos_token")
     if isinstance(token, dict):
         token = token.get("content")
     end: int = processor.piece_to_id(token) if isinstance(token, str) else processor.eos_id()
@@ -37,6 +41,37 @@ def end_id(processor: Any, model: Path) -> int:
             hint="use the tokenizer files that belong to this model",
         )
     return end
+
+
+def added_tokens(folder: Path, pieces: int) -> list[str]:
+    """Tokens that a folder adds behind the pieces of its SentencePiece model, sentinels aside."""
+    ids = read_object(folder / "added_tokens.json", optional=True)
+    decoder = part(_settings(folder), "added_tokens_decoder")
+    listed = read_object(folder / "tokenizer.json", optional=True).get("added_tokens")
+    entries = listed if isinstance(listed, list) else []
+    found = [
+        *((token, place) for token, place in ids.items()),
+        *((part(decoder, place).get("content"), place) for place in decoder),
+        *((entry.get("content"), entry.get("id")) for entry in entries if isinstance(entry, dict)),
+    ]
+    added = {
+        token
+        for token, place in found
+        if isinstance(token, str) and str(place).isdecimal() and int(place) >= pieces
+    }
+    return sorted(token for token in added if not _SENTINEL.fullmatch(token))
+
+
+def require_bytes(folder: Path, tokenizer: Any, processor: Any, added: list[str]) -> None:
+    """Refuse a tokenizer of transformers that makes unknown what the SentencePiece file spells."""
+    spells = any(processor.is_byte(i) for i in range(processor.get_piece_size()))
+    backend = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
+    if spells and not part(backend, "model").get("byte_fallback"):
+        raise EncoderError(
+            f"{folder} adds tokens ({', '.join(added[:3])}) that SentencePiece does not know,"
+            " and transformers' tokenizer, which does, turns off the model's byte fallback",
+            hint="use a model without added tokens, or remove them if no sentence has them",
+        )
 
 
 def load_auto(folder: Path, trust_remote_code: bool) -> Any:
@@ -58,7 +93,7 @@ def load_auto(folder: Path, trust_remote_code: bool) -> Any:
 
 def _explain(folder: Path, error: Exception, trust_remote_code: bool) -> EncoderError:
     """Why a folder's tokenizer could not be loaded."""
-    own_code = _read_json(folder / "tokenizer_config.json").get("auto_map") or {}
+    own_code = _settings(folder).get("auto_map") or {}
     if not trust_remote_code and "AutoTokenizer" in own_code:
         return EncoderError(
             f"the tokenizer in {folder} is Python code of its own, which is not run unasked",
@@ -67,10 +102,33 @@ def _explain(folder: Path, error: Exception, trust_remote_code: bool) -> Encoder
     names = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer_config.json")
     if not any((folder / name).exists() for name in (*names, *SENTENCEPIECE_FILES)):
         return _no_tokenizer(folder)
+    if _config_is_wrong(folder, trust_remote_code):
+        return EncoderError(
+            f"{folder / 'config.json'} makes no sense to transformers: {_in_one_line(error)}",
+            hint="config.json is wrong, not the tokenizer: correct it, or fetch it again",
+        )
     return EncoderError(
-        f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}",
+        f"the tokenizer in {folder} cannot be loaded: {_in_one_line(error)}",
         hint="fetch or copy the tokenizer's files again",
     )
+
+
+def _config_is_wrong(folder: Path, trust_remote_code: bool) -> bool:
+    """Tell whether transformers stumbles over config.json, which it reads for the tokenizer."""
+    if not (folder / "config.json").is_file():
+        return False
+    transformers = importlib.import_module("transformers")
+    try:
+        transformers.AutoConfig.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    except Exception:  # a config that makes no sense meets checks of every kind
+        return True
+    return False
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return read_object(folder / "tokenizer_config.json", optional=True)
 
 
 def _no_tokenizer(folder: Path) -> EncoderError:
@@ -80,14 +138,5 @@ def _no_tokenizer(folder: Path) -> EncoderError:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where there is none that can be read."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -15,9 +15,11 @@ from tokenizers import normalizers
 
 from bitextmine.encoders.transformer.tokenizer_files import (
     SENTENCEPIECE_FILES,
+    added_tokens,
     end_id,
     load_auto,
     load_sentencepiece,
+    require_bytes,
 )
 from bitextmine.errors import EncoderError
 from bitextmine.search.neighbours import Ids
@@ -74,7 +76,8 @@ def load_tokeniser(
     A T5-type folder with a SentencePiece file is read with the sentencepiece library itself, and
     gives the ids of transformers 4's ``T5Tokenizer`` (``use_fast=False``), byte fallback
     included, with one exception: a special token written out in a sentence ("</s>") is plain
-    text here, because a corpus is not a prompt. Every other folder gives the ids of transformers'
+    text here, because a corpus is not a prompt. A folder that adds tokens to that file, beside the
+    ``<extra_id_N>`` of T5's training, and every other folder, gives the ids of transformers'
     ``AutoTokenizer``. Text is prepared as sentence-transformers 6 does: the prompt is put
     before the sentence, then both are lower-cased; whitespace is left to the tokenizer.
 
@@ -102,15 +105,37 @@ def load_tokeniser(
     Raises
     ------
     EncoderError
-        There is no tokenizer, it is damaged, it needs code that it may not run, or ``max_length``
-        leaves no room for a sentence.
+        There is no tokenizer, it is damaged, it needs code that it may not run, no library gives
+        its ids (added tokens and byte fallback together), or ``max_length`` leaves no room for
+        a sentence.
     """
     prepare = _Preparation(prompt, lowercase)
     if model_type in _T5_TYPES:
-        for name in SENTENCEPIECE_FILES:
-            if (folder / name).is_file():
-                return SentencePieceTokeniser(folder / name, max_length, prepare, threads)
-    tokenizer = load_auto(folder, trust_remote_code)
+        for model in (folder / name for name in SENTENCEPIECE_FILES):
+            if model.is_file():
+                return _load_t5(model, max_length, prepare, threads, trust_remote_code)
+    return _wrapped(load_auto(folder, trust_remote_code), max_length, prepare, threads)
+
+
+def _load_t5(
+    model: Path, max_length: int, prepare: Callable[[Sequence[str]], list[str]], threads: int,
+    trust_remote_code: bool,
+) -> Tokeniser:  # fmt: skip
+    """Take SentencePiece itself, unless the folder has tokens that it does not know."""
+    processor = load_sentencepiece(model)
+    added = added_tokens(model.parent, processor.get_piece_size())
+    if not added:
+        end = end_id(processor, model)
+        return SentencePieceTokeniser(processor, end, max_length, prepare, threads)
+    tokenizer = load_auto(model.parent, trust_remote_code)
+    require_bytes(model.parent, tokenizer, processor, added)
+    return _wrapped(tokenizer, max_length, prepare, threads)
+
+
+def _wrapped(
+    tokenizer: Any, max_length: int, prepare: Callable[[Sequence[str]], list[str]], threads: int
+) -> Tokeniser:
+    """Call a tokenizer of transformers in the fastest way it has."""
     special = int(tokenizer.num_special_tokens_to_add())
     _check_room(max_length, special)
     if tokenizer.is_fast:
@@ -144,12 +169,12 @@ class SentencePieceTokeniser:
     """
 
     def __init__(
-        self, model: Path, max_length: int, prepare: Callable[[Sequence[str]], list[str]],
-        threads: int,
+        self, processor: Any, end: int, max_length: int,
+        prepare: Callable[[Sequence[str]], list[str]], threads: int,
     ) -> None:  # fmt: skip
         _check_room(max_length, 1)
-        self._processor = load_sentencepiece(model)
-        self._end = end_id(self._processor, model)
+        self._processor = processor
+        self._end = end
         self._keep = max_length - 1
         self._prepare = prepare
         self._threads = threads

@@ -234,3 +234,16 @@ def test_weights_that_are_looked_up_are_not_multiplied(folder: Path, tmp_path: P
     whole = small_models.mt5(folder, model="MT5ForConditionalGeneration")
     assert count_multiplied(whole) == count_multiplied(small_models.mt5(tmp_path / "encoder"))
     assert abs(count_multiplied(whole) - (2 * layer + width)) <= 32 * 4  # the position bias
+
+
+def test_an_adapter_beside_its_model_is_refused(folder: Path) -> None:
+    small_models.bert(folder)
+    (folder / "adapter_config.json").write_text("{}")
+    assert refused(folder) == f"{folder} holds an adapter beside its model"
+
+
+def test_a_model_that_does_not_run_is_refused_before_the_run(folder: Path) -> None:
+    small_models.xlm_roberta(folder)
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    assert refused(folder).startswith(f"the model in {folder} does not run: ")
