@@ -17,7 +17,7 @@ from bitextmine.encoders.transformer.runners import CoresRunner, DeviceRunner, P
 from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser, load_tokeniser
 from bitextmine.errors import EncoderError
 
-_CPU_TOKENS = 1024  # a batch that stays in a core's cache
+_CPU_TOKENS = 512  # as fast as more, and the last batches of a window are shared out evenly
 _GPU_TOKENS = 16_384  # fills every multiprocessor; 192 ms of mT5-xxl on an H100
 _SENTENCE_TOKENS = 30  # typical
 _SECONDS = 20  # of work that a killed run may lose
