@@ -12,6 +12,7 @@ import click
 from bitextmine import config as choices
 from bitextmine.config import MineConfig
 from bitextmine.encoders.names import M_ST5_ADAPTER, M_ST5_BASE
+from bitextmine.eval_commands import evaluate
 from bitextmine.flags import (
     ENCODER,
     FILE,
@@ -25,6 +26,7 @@ from bitextmine.flags import (
     workdir_option,
 )
 from bitextmine.terminal import HintingGroup, ManyValues, say, start
+from bitextmine.train_commands import merge, train
 from bitextmine.version import __version__
 
 
@@ -285,3 +287,8 @@ def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     sys.stdout.flush()
     if not quiet:
         _summarise(mined.card, output.out)
+
+
+main.add_command(evaluate)
+main.add_command(train)
+models.add_command(merge)

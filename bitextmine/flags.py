@@ -110,7 +110,7 @@ INPUT = [
         help="Sentences a shard, about. Never changes the pairs.",
     ),
 ]
-ENCODER = [
+CHOICE = [
     click.option(
         "--model",
         metavar="MODEL",
@@ -134,6 +134,8 @@ ENCODER = [
         show_default=True,
         help="Of the sample whose language is found out.",
     ),
+]
+COMPUTING = [
     click.option(
         "--devices",
         default="",
@@ -185,6 +187,7 @@ ENCODER = [
         help="Run Python code that comes with the checkpoint.",
     ),
 ]
+ENCODER = [*CHOICE, *COMPUTING]
 THREADS = [
     click.option(
         "--threads",

@@ -10,7 +10,7 @@ set -euo pipefail
 data=${1:?the folder with xnli, xsts, tatoeba and ntrex}
 out=${2:?a new folder}
 seed=${3:-1}
-steps=${STEPS:-120} batch=${BATCH:-16} rate=${RATE:-3e-4}
+steps=${STEPS:-36} batch=${BATCH:-16} rate=${RATE:-3e-4}
 tatoeba=${TATOEBA:-deu,fra,hin,jav,kat,swh,tam,tha}
 ntrex=${NTREX:-deu hin swa tam}
 
@@ -18,7 +18,7 @@ mkdir -p "$out"
 [ -e "$out/base" ] || bitextmine models export e5-small --out "$out/base"
 bitextmine train --model "$out/base" --data "$data"/xnli/xnli.dev.*.tsv* --out "$out/adapter" \
     --steps "$steps" --batch-size "$batch" --learning-rate "$rate" --seed "$seed" \
-    --log-steps 5 --save-steps 40
+    --log-steps 2 --save-steps 12 --cpu
 bitextmine models merge "$out/adapter" --base "$out/base" --out "$out/merged"
 
 models=(--model "$out/base" --model "$out/merged")

@@ -139,8 +139,13 @@ def _checkpoint_info(located: Located, description: Description) -> EncoderInfo:
     licence = read_licence(located.folder)
     if located.preset is not None:
         known = located.preset.info
-        own = {"licence": licence} if licence and licence.lower() != known.licence.lower() else {}
-        return replace(known, dim=description.dim, size_mib=size >> 20, **own)
+        same = licence.lower() in ("", known.licence.lower())
+        return replace(
+            known,
+            dim=description.dim,
+            size_mib=size >> 20,
+            licence=known.licence if same else licence,
+        )
     return EncoderInfo(
         name=located.name,
         summary=f"a checkpoint of type {description.model_type}",

@@ -20,6 +20,7 @@ class Echo:
     """A backbone whose states are the ids themselves."""
 
     dim = DIM
+    vocabulary = 1000
     static = True
 
     def __call__(self, ids: Tensor, groups: Groups) -> Tensor:

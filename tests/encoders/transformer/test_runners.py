@@ -25,7 +25,7 @@ class Small:
 
     def __init__(self, backbone: Any, room: int) -> None:
         self._backbone = backbone
-        self.dim, self.static = backbone.dim, backbone.static
+        self.dim, self.static, self.vocabulary = backbone.dim, backbone.static, backbone.vocabulary
         self.room = room
         self.sizes: list[int] = []
 

@@ -1,0 +1,243 @@
+"""The flags of ``train``, in groups; each help text says where its default comes from."""
+
+import click
+
+from bitextmine.flags import FILE
+from bitextmine.training.config import (
+    FULL_RATE,
+    LORA_RATE,
+    Method,
+    Setting,
+    TrainConfig,
+    TrainDtype,
+    TrainPooling,
+    choices,
+)
+
+D = TrainConfig  # its class attributes are the defaults
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+DATA = [
+    click.option(
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="The base: a folder or hub id of an encoder (any mT5, XLM-R, BERT …), or a name.",
+    ),
+    click.option(
+        "--data",
+        multiple=True,
+        required=True,
+        metavar="FILE…",
+        help="Inference data: XNLI-1.0, MultiNLI as in XNLI-MT, or"
+        " label<TAB>premise<TAB>hypothesis, a file a language (named in the file's name, as in"
+        " train.de.tsv), rows aligned; triplets as CSV (sent0,sent1,hard_neg) or JSON lines"
+        " (premise, entailment, contradiction). Compressed or not.",
+    ),
+    click.option(
+        "--out", type=FILE, required=True, help="A new folder, or one to go on in after a stop."
+    ),
+    click.option(
+        "--langs",
+        default="",
+        callback=_names,
+        metavar="A,B,…",
+        help="Languages to take; default: all that the files have.",
+    ),
+    click.option(
+        "--setting",
+        type=click.Choice(choices(Setting)),
+        default=D.setting,
+        show_default=True,
+        help="cross-lingual: each premise in every language, hypothesis and contradiction in"
+        " languages drawn for each (mSimCSE). auto: so if there are several languages.",
+    ),
+]
+ADAPTER = [
+    click.option(
+        "--method",
+        type=click.Choice(choices(Method)),
+        default=D.method,
+        show_default=True,
+        help="lora: an adapter, as m-ST5. full: all weights, as mSimCSE.",
+    ),
+    click.option(
+        "--lora-r",
+        type=int,
+        default=D.lora_r,
+        show_default=True,
+        help="Rank (chosen here: the size of m-ST5's file fits it; its paper's value is not"
+        " known to us).",
+    ),
+    click.option(
+        "--lora-alpha",
+        type=float,
+        default=D.lora_alpha,
+        show_default=True,
+        help="Scale is alpha / r (chosen here: peft's example).",
+    ),
+    click.option(
+        "--lora-dropout",
+        type=float,
+        default=D.lora_dropout,
+        show_default=True,
+        help="Chosen here: peft's example.",
+    ),
+    click.option(
+        "--lora-targets",
+        default="",
+        callback=_names,
+        metavar="A,B,…",
+        help="Layers with an adapter. Default, chosen here: queries and values (q,v of T5).",
+    ),
+]
+OPTIMISER = [
+    click.option(
+        "--epochs",
+        type=float,
+        default=D.epochs,
+        show_default=True,
+        help="mSimCSE: 1 cross-lingual, 2 monolingual. More hurt it across languages.",
+    ),
+    click.option(
+        "--steps", type=int, default=D.steps, metavar="N", help="Of the optimiser, over --epochs."
+    ),
+    click.option(
+        "--batch-size",
+        type=int,
+        default=D.batch_size,
+        show_default=True,
+        help="Triplets a batch and process, each other's negatives; mSimCSE: 64 cross-lingual, 128"
+        " monolingual. Never two of one source row.",
+    ),
+    click.option(
+        "--mini-batch",
+        type=int,
+        default=D.mini_batch,
+        metavar="N",
+        help="Sentences in memory at once (GradCache): any batch in little memory, for a third"
+        " more work. Default: all three of every triplet.",
+    ),
+    click.option(
+        "--accumulate",
+        type=int,
+        default=D.accumulate,
+        show_default=True,
+        help="Batches a step (mSimCSE: 1); adds no negatives.",
+    ),
+    click.option(
+        "--learning-rate",
+        type=float,
+        default=D.learning_rate,
+        metavar="R",
+        help=f"Falls to 0 linearly (AdamW). Default: {FULL_RATE:g} in full (mSimCSE), {LORA_RATE:g}"
+        " with LoRA (chosen here).",
+    ),
+    click.option(
+        "--warmup-steps",
+        type=int,
+        default=D.warmup_steps,
+        show_default=True,
+        help="mSimCSE: none.",
+    ),
+    click.option(
+        "--temperature",
+        type=float,
+        default=D.temperature,
+        show_default=True,
+        help="Cosines are divided by it (mSimCSE).",
+    ),
+    click.option(
+        "--max-length",
+        type=int,
+        default=D.max_length,
+        show_default=True,
+        help="Tokens read of a sentence in training (mSimCSE).",
+    ),
+    click.option(
+        "--pooling",
+        type=click.Choice(choices(TrainPooling)),
+        default=D.pooling,
+        help="Default: what the model's files say, else mean, as m-ST5.",
+    ),
+    click.option(
+        "--prompt",
+        default=D.prompt,
+        metavar="TEXT",
+        help="Put before every sentence; default: the model's own.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(choices(TrainDtype)),
+        default=D.dtype,
+        show_default=True,
+        help="auto: bfloat16 on a GPU, float32 on a CPU. No float16: T5 overflows it.",
+    ),
+    click.option(
+        "--gradient-checkpointing",
+        is_flag=True,
+        help="Compute activations twice instead of keeping them: mT5-xxl needs it.",
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        default=D.seed,
+        show_default=True,
+        help="Of adapter, dropout, order and drawn languages.",
+    ),
+]
+EVALUATION = [
+    click.option(
+        "--dev-sts",
+        multiple=True,
+        metavar="FILE…",
+        help="STS sets (score<TAB>sentence<TAB>sentence) to evaluate on; mean Spearman.",
+    ),
+    click.option(
+        "--dev-tatoeba", type=FILE, default=None, help="Folder of Tatoeba sets; mean accuracy."
+    ),
+    click.option(
+        "--dev-langs",
+        default="",
+        callback=_names,
+        metavar="A,B,…",
+        help="Of --dev-tatoeba (deu,swh …). Default: the 14 of XNLI.",
+    ),
+    click.option(
+        "--dev-rows",
+        type=int,
+        default=D.dev_rows,
+        metavar="N",
+        help="Source rows to keep out of training: accuracy on their triplets.",
+    ),
+    click.option(
+        "--eval-steps",
+        type=int,
+        default=D.eval_steps,
+        show_default=True,
+        help="Evaluate every N steps (mSimCSE), and keep the best by the first of the above.",
+    ),
+    click.option(
+        "--save-steps",
+        type=int,
+        default=D.save_steps,
+        show_default=True,
+        help="Write a checkpoint every N steps, to go on from after a stop.",
+    ),
+    click.option(
+        "--log-steps",
+        type=int,
+        default=D.log_steps,
+        show_default=True,
+        help="Steps between two points of the curve.",
+    ),
+    click.option("--tensorboard", is_flag=True, help="Log for TensorBoard, too."),
+    click.option("--cpu", is_flag=True, help="Leave the GPU alone."),
+    click.option(
+        "--trust-remote-code", is_flag=True, help="Run Python code that comes with the model."
+    ),
+]

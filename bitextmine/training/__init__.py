@@ -1,0 +1,1 @@
+"""Contrastive training of encoders on natural language inference, with LoRA or in full."""

@@ -1,0 +1,52 @@
+"""A training's choices in the words of transformers' trainer."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from bitextmine.training.config import TrainConfig
+
+
+def trainer_arguments(
+    config: TrainConfig, steps: int, work: Path, *, evaluate: bool
+) -> TrainingArguments:
+    """Say all this in the trainer's words."""
+    settings: dict[str, Any] = {
+        "output_dir": str(work),
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.accumulate,
+        "max_steps": steps,
+        "learning_rate": config.rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": config.warmup_steps,
+        "weight_decay": 0.0,
+        "bf16": compute_dtype(config) == torch.bfloat16,
+        "use_cpu": config.cpu,
+        "seed": config.seed,
+        "logging_steps": config.log_steps,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        "eval_strategy": "steps" if evaluate else "no",
+        "eval_steps": config.eval_steps,
+        "remove_unused_columns": False,
+        "report_to": ["tensorboard"] if config.tensorboard else ["none"],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available() and not config.cpu,
+        "ddp_find_unused_parameters": False,
+    }
+    arguments = TrainingArguments(**settings)
+    # One process, one GPU: several are used by torchrun, not by threads of one process.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+def compute_dtype(config: TrainConfig) -> torch.dtype:
+    """Return the type of matrix products, and of weights that are not trained."""
+    if config.dtype != "auto":
+        found: torch.dtype = getattr(torch, config.dtype)
+        return found
+    on_gpu = torch.cuda.is_available() and not config.cpu and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if on_gpu else torch.float32

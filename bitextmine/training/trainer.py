@@ -1,0 +1,216 @@
+"""The trainer of transformers with our batches, loss, evaluation, and checkpoints that are whole.
+
+sentence-transformers' trainer wants the package datasets and tables of texts; ours are read from
+disk by number, so its base, the trainer of transformers, is used directly.
+"""
+
+import importlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer
+
+from bitextmine.search.neighbours import Floats
+from bitextmine.training.arguments import trainer_arguments
+from bitextmine.training.cached import cached_backward
+from bitextmine.training.checkpoints import ExplainedSave, checkpoints, save_weights
+from bitextmine.training.config import TrainConfig
+from bitextmine.training.loss import contrastive_loss
+from bitextmine.training.network import Pipeline, embed, encode
+from bitextmine.training.sampling import BatchSampler
+from bitextmine.training.watch import Watch, diverged
+from bitextmine.writing import read_json, write_json
+
+Dev = Callable[[Callable[[Sequence[str]], Floats]], dict[str, float]]
+"""Evaluates: is given a function from sentences to vectors, returns scores by name, best last."""
+
+BEST, BEST_SCORES = "best", "scores.json"
+_PARTIAL = ".partial"
+
+
+class TripletDataset(Dataset[tuple[str, str, str]]):
+    """Triplets for torch.
+
+    Parameters
+    ----------
+    triplets : sequence
+        Gives (premise, entailment, contradiction) by number.
+    numbers : sequence of int
+        Which of them.
+    """
+
+    def __init__(self, triplets: Any, numbers: Any) -> None:
+        self._triplets, self._numbers = triplets, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, place: int) -> tuple[str, str, str]:
+        triplet: tuple[str, str, str] = self._triplets[int(self._numbers[place])]
+        return triplet
+
+
+def collate(pipeline: Pipeline, triplets: Sequence[tuple[str, str, str]]) -> dict[str, Tensor]:
+    """Tokenise a batch: premises, then entailments, then contradictions."""
+    return pipeline.tokens([texts[i] for i in range(3) for texts in triplets])
+
+
+class ContrastiveTrainer(Trainer):
+    """Trains an encoder on triplets.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+    pipeline : Pipeline
+        What surrounds it.
+    config : TrainConfig
+    dataset : TripletDataset
+    sampler : BatchSampler
+        The batches of all processes together.
+    work : Path
+        Where checkpoints go.
+    dev : callable or None
+        Evaluates every ``config.eval_steps``; the adapter of the highest score is kept.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        pipeline: Pipeline,
+        config: TrainConfig,
+        dataset: TripletDataset,
+        sampler: BatchSampler,
+        steps: int,
+        work: Path,
+        dev: Dev | None,
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=trainer_arguments(config, steps, work, evaluate=dev is not None),
+            data_collator=partial(collate, pipeline),
+            train_dataset=dataset,
+            eval_dataset=dataset if dev else None,  # it insists on one; `evaluate` is ours
+        )
+        # It would print to stdout, where data belongs.
+        self.remove_callback(importlib.import_module("transformers").PrinterCallback)
+        self.add_callback(Watch(work, steps))
+        self._pipeline, self._config = pipeline, config
+        self._dataset, self._sampler = dataset, sampler
+        self._scored: tuple[int, dict[str, float]] = (-1, {})  # at which step
+        self._work, self._dev = work, dev
+        self._run_dir = work
+
+    def get_train_dataloader(self) -> Any:
+        """Return our batches; accelerate deals them out to the processes."""
+        loader = DataLoader(
+            self._dataset,
+            batch_sampler=self._sampler,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor | Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, Any]:
+        """Return the loss of a batch that fits into memory."""
+        return self._loss(embed(model, self._pipeline, inputs))
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor | Any],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Compute gradients: of the whole batch at once, or in parts."""
+        if not self._config.mini_batch:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        share = self.current_gradient_accumulation_steps
+        embedder = partial(embed, model, self._pipeline)
+        return cached_backward(
+            self._prepare_inputs(inputs),
+            part_rows=self._config.mini_batch,
+            embed=embedder,
+            loss=lambda vectors: self._loss(vectors) / share,
+            backward=self.accelerator.backward,
+            unsynced=partial(self.accelerator.no_sync, model),
+        )
+
+    def _loss(self, vectors: Tensor) -> Tensor:
+        loss = contrastive_loss(vectors, self._config.temperature)
+        if not torch.isfinite(loss):
+            raise diverged(f"the loss is {float(loss.detach())}", self.state.global_step + 1)
+        return loss
+
+    def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
+        """Score the encoder as it is, and keep it if it is the best so far."""
+        assert self._dev is not None
+        step, metrics = self._scored
+        if step == self.state.global_step:  # the trainer asks twice at the end
+            return metrics
+        metrics = {}
+        if self.is_world_process_zero():
+            with self.compute_loss_context_manager():
+                scores = self._dev(partial(encode, self.model, self._pipeline))
+            metrics = {f"eval_{name}": value for name, value in scores.items()}
+            self._keep_if_best(scores)
+        self.accelerator.wait_for_everyone()
+        self._scored = (self.state.global_step, metrics)
+        self.log(dict(metrics))
+        return metrics
+
+    def _keep_if_best(self, scores: Mapping[str, float]) -> None:
+        folder = self._work / BEST
+        kept = read_json(folder / BEST_SCORES)["best"] if folder.exists() else float("-inf")
+        score = next(iter(scores.values()))
+        if score <= kept:
+            return
+        partial_folder = self._work / f"{_PARTIAL}-best"
+        with self._explained(BEST):
+            shutil.rmtree(partial_folder, ignore_errors=True)
+            save_weights(self.accelerator.unwrap_model(self.model), partial_folder)
+            scored = {"best": score, "step": self.state.global_step, "scores": dict(scores)}
+            write_json(partial_folder / BEST_SCORES, scored)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial_folder.rename(folder)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._run_dir)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write a checkpoint beside the others, and rename it when it is whole."""
+        name = f"checkpoint-{self.state.global_step}"
+        if (self._work / name).exists():  # the trainer asks twice at the end
+            return
+        self._run_dir = self._work / _PARTIAL
+        try:
+            with self._explained(name):
+                if self.is_world_process_zero():
+                    shutil.rmtree(self._run_dir, ignore_errors=True)
+                self.accelerator.wait_for_everyone()
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()
+                if self.is_world_process_zero():
+                    (self._run_dir / name).rename(self._work / name)
+                    self._run_dir.rmdir()
+                    for old in checkpoints(self._work)[:-1]:
+                        shutil.rmtree(old, ignore_errors=True)
+        finally:
+            self._run_dir = self._work
+        self.accelerator.wait_for_everyone()
+
+    def _explained(self, name: str) -> "ExplainedSave":
+        known = checkpoints(self._work)
+        return ExplainedSave(self._work / name, known[-1].name if known else "")
