@@ -48,6 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         objects = [{"body": line, "url": f"https://{lang}/{n}"} for n, line in enumerate(lines)]
         name = {"de": "a.jsonl", "en": "b.jsonl"}[lang]
         (root / name).write_text("".join(json.dumps(o) + "\n" for o in objects), "utf-8")
+    gold = "".join(f"de-{n}\ten-{n}\n" for n in range(len(sides["de"].splitlines())))
+    (root / "x.gold").write_text(gold, "utf-8")
     columns = zip(*(sides[lang].decode().splitlines() for lang in ("de", "en")), strict=True)
     rows = "".join(f"{n}\t{de}\t{en}\n" for n, (de, en) in enumerate(columns))
     (root / "a.tsv").write_text(rows, "utf-8")

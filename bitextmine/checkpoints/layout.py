@@ -6,7 +6,9 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from bitextmine.encoders.transformer.json_files import damaged, read_json
 from bitextmine.errors import EncoderError
 
 CONFIG = "config.json"
@@ -15,12 +17,12 @@ ADAPTER_CONFIG = "adapter_config.json"
 MANIFEST = "bitextmine.json"
 README = "README.md"
 
-# In order of preference; an index stands for the shards that it names.
+# In the order in which transformers looks for them; an index stands for the shards that it names.
 MODEL_WEIGHTS = (
-    "model.safetensors.index.json",
     "model.safetensors",
-    "pytorch_model.bin.index.json",
+    "model.safetensors.index.json",
     "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
 )
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -86,29 +88,56 @@ def _chosen(names: list[str]) -> set[str]:
     return chosen
 
 
-def module_folders(modules: Path) -> list[str]:
-    """Return the folders that a ``modules.json`` of sentence-transformers names; [] without one.
+def read_modules(path: Path) -> list[tuple[str, PurePosixPath]]:
+    """Read a ``modules.json`` of sentence-transformers.
+
+    Returns
+    -------
+    list of (str, PurePosixPath)
+        Class of every module ("" if the file does not say) and its folder, relative to the
+        model's; the model's own folder is written as "", "." or null.
 
     Raises
     ------
     EncoderError
-        It is not what sentence-transformers writes, or points outside its own folder.
+        It cannot be read, is something else, or leads out of the model's folder.
+    """
+    listed = read_json(path)
+    if not isinstance(listed, list) or not all(isinstance(module, dict) for module in listed):
+        raise damaged(path, "is not a list of modules")
+    return [(_text(path, module, "type"), _folder(path, module)) for module in listed]
+
+
+def _text(path: Path, module: dict[str, Any], name: str) -> str:
+    """Return what a module says under a name; null is nothing."""
+    value = module.get(name)
+    if value is not None and not isinstance(value, str):
+        raise damaged(path, "is not a list of modules")
+    return value or ""
+
+
+def _folder(path: Path, module: dict[str, Any]) -> PurePosixPath:
+    """Return a module's folder, which must not lead out of the model's."""
+    folder = PurePosixPath(_text(path, module, "path"))
+    if folder.is_absolute() or ".." in folder.parts or "\0" in str(folder):
+        raise EncoderError(
+            f"{path} leads out of the folder, to {str(folder)!r}",
+            hint="use a model from a source that you trust",
+        )
+    return folder
+
+
+def module_folders(modules: Path) -> list[str]:
+    """Return the folders that a ``modules.json`` names beside the model's own; [] without one.
+
+    Raises
+    ------
+    EncoderError
+        As `read_modules`.
     """
     if not modules.is_file():
         return []
-    try:
-        folders = [str(module.get("path", "")) for module in json.loads(modules.read_bytes())]
-    except (ValueError, AttributeError, TypeError) as error:
-        raise EncoderError(
-            f"cannot read {modules}: {error}", hint="fetch the model's folder again"
-        ) from error
-    for folder in folders:
-        if folder.startswith("/") or ".." in PurePosixPath(folder).parts:
-            raise EncoderError(
-                f"{modules} names the folder {folder!r}, which is outside the model's own",
-                hint="use a model from a source that you trust",
-            )
-    return [str(PurePosixPath(folder)) for folder in folders if folder]
+    return [str(folder) for _, folder in read_modules(modules) if folder.parts]
 
 
 def local_files(folder: Path) -> list[str]:
@@ -121,7 +150,20 @@ def local_files(folder: Path) -> list[str]:
         for path in parent.iterdir()
         if path.is_file()
     ]
-    return needed_files(set(names), folders)
+    needed = needed_files(set(names), folders)
+    return sorted({*needed, *_shards_of(folder, needed)})
+
+
+def _shards_of(folder: Path, needed: list[str]) -> list[str]:
+    """List the shards that an index among these files names, whatever they are called."""
+    found = (
+        PurePosixPath(name).parent / shard
+        for name in needed
+        if PurePosixPath(name).name in _SHARDS
+        for shard in read_index(folder / name).values()
+        if PurePosixPath(shard).name == shard
+    )
+    return [str(path) for path in dict.fromkeys(found) if (folder / path).is_file()]
 
 
 def read_index(index: Path) -> dict[str, str]:

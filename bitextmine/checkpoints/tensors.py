@@ -7,8 +7,6 @@ for a file larger than memory and swap together, and mt5-xxl is a file of 50 GB.
 
 import json
 import os
-import pickle
-import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +17,14 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bitextmine.checkpoints.layout import ADAPTER_WEIGHTS, MODEL_WEIGHTS, read_index
+from bitextmine.checkpoints.layout import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    MODEL_WEIGHTS,
+    read_index,
+)
+from bitextmine.checkpoints.torch_files import damaged, load_tensors
 from bitextmine.errors import EncoderError
 
 _DTYPES = {
@@ -37,8 +42,8 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 _HEADER_LIMIT = 100 * 2**20  # bytes, as in the safetensors library
-_FETCH_AGAIN = "delete the file and fetch it again"
-_CODE = re.compile(r"unsupported global|GLOBAL|reduce|instantiate|unsupported class")
+_LFS = b"version https://git-lfs.github.com/spec/"
+_OTHER_WEIGHTS = (".safetensors", ".bin", ".h5", ".msgpack", ".gguf", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Checkpoint:
         except OSError as error:
             raise _unreadable(place.file, error) from error
         if read != raw.numel():
-            raise _damaged(place.file, f"it ends within {name}")
+            raise damaged(place.file, f"it ends within {name}")
         return raw.view(place.dtype).as_strided(place.shape, place.stride)
 
     def _place(self, name: str) -> Place:
@@ -129,7 +134,7 @@ class Checkpoint:
     def _from_old_file(self, name: str, file: Path) -> Tensor:
         if self._old is None or self._old[0] != file:
             self._old = None  # let go of the one before
-            self._old = (file, _load(file))
+            self._old = (file, load_tensors(file))
         return self._old[1][name].detach()
 
 
@@ -141,24 +146,36 @@ def open_checkpoint(folder: Path, files: tuple[str, ...] | None = None) -> Check
     folder : Path
         As transformers or peft write it.
     files : tuple of str, optional
-        Names to look for, best first; by default a model's, else an adapter's.
+        Names to look for, best first; by default a model's, or an adapter's in a folder
+        that holds no model.
 
     Raises
     ------
     EncoderError
         There are no weights; a file is truncated or damaged, or a shard is missing; a
-        torch file holds code, which was not run.
+        torch file holds code, which was not run; a file is a pointer of Git LFS.
     """
-    files = files or MODEL_WEIGHTS + ADAPTER_WEIGHTS
+    if files is None:
+        only_adapter = (folder / ADAPTER_CONFIG).is_file() and not (folder / CONFIG).is_file()
+        files = ADAPTER_WEIGHTS if only_adapter else MODEL_WEIGHTS
     found = next((folder / name for name in files if (folder / name).is_file()), None)
     if found is None:
-        raise EncoderError(
-            f"no weights in {folder}",
-            hint=f"the folder needs {' or '.join(n for n in files if 'index' not in n)}",
-        )
+        raise _no_weights(folder, files)
     if found.suffix == ".json":
         return Checkpoint(folder, _sharded_places(found))
     return Checkpoint(folder, _places(found))
+
+
+def _no_weights(folder: Path, files: tuple[str, ...]) -> EncoderError:
+    """Say which weights a folder lacks, and which of another name or kind it has."""
+    beside = folder.iterdir() if folder.is_dir() else ()
+    others = sorted(path.name for path in beside if path.suffix in _OTHER_WEIGHTS)
+    hint = f"the folder needs {' or '.join(name for name in files if 'index' not in name)}"
+    whole = next((name for name in others if name.endswith(".safetensors")), None)
+    if whole:
+        hint += f"; rename {whole} if that is all the weights"
+    has = f", only {', '.join(others[:3])}{', …' * (len(others) > 3)}" if others else ""
+    return EncoderError(f"no weights in {folder}{has}", hint=hint)
 
 
 def _sharded_places(index: Path) -> dict[str, Place]:
@@ -175,19 +192,25 @@ def _sharded_places(index: Path) -> dict[str, Place]:
         by_shard[shard] = _places(path)
     for name, shard in shard_of.items():
         if name not in by_shard[shard]:
-            raise _damaged(index.parent / shard, f"{name} is not in it, against {index.name}")
+            raise damaged(index.parent / shard, f"{name} is not in it, against {index.name}")
     return {name: by_shard[shard][name] for name, shard in shard_of.items()}
 
 
 def _places(path: Path) -> dict[str, Place]:
     try:
         with path.open("rb") as file:
-            if path.suffix == ".safetensors":
+            start = file.read(len(_LFS))
+            if path.suffix == ".safetensors" and start != _LFS:
+                file.seek(0)
                 return _safetensors_places(path, file)
-            start = file.read(4)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return _torch_places(path) if start == b"PK\x03\x04" else _old_places(path)
+    if start == _LFS:
+        raise EncoderError(
+            f"{path} is a pointer of Git LFS, not the weights themselves",
+            hint=f"run `git lfs pull` in {path.parent}",
+        )
+    return _torch_places(path) if start.startswith(b"PK\x03\x04") else _old_places(path)
 
 
 def _safetensors_places(path: Path, file: BinaryIO) -> dict[str, Place]:
@@ -196,16 +219,16 @@ def _safetensors_places(path: Path, file: BinaryIO) -> dict[str, Place]:
     start = file.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
     if 8 + length > size or length > _HEADER_LIMIT:
-        raise _damaged(path, "its header is cut short")
+        raise damaged(path, "its header is cut short")
     try:
         header = json.loads(file.read(length))
         header.pop("__metadata__", None)
         places = {name: _place(path, entry, 8 + length) for name, entry in header.items()}
         ends = [8 + length + entry["data_offsets"][1] for entry in header.values()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, f"its header is unreadable ({error})") from error
+        raise damaged(path, f"its header is unreadable ({error})") from error
     if max(ends, default=8 + length) != size:
-        raise _damaged(path, f"it has {size:,} bytes and should have {max(ends, default=0):,}")
+        raise damaged(path, f"it has {size:,} bytes and should have {max(ends, default=0):,}")
     return places
 
 
@@ -223,7 +246,7 @@ def _place(path: Path, entry: Mapping[str, Any], base: int) -> Place:
 def _torch_places(path: Path) -> dict[str, Place]:
     """Read the index of a torch file; no tensor data is read in fake mode."""
     with FakeTensorMode():
-        tensors = _load(path)
+        tensors = load_tensors(path)
     places = {}
     for name, tensor in tensors.items():
         offset = int(getattr(tensor.untyped_storage(), "_checkpoint_offset", 0))
@@ -243,27 +266,8 @@ def _old_places(path: Path) -> dict[str, Place]:
         )
     return {
         name: Place(path, None, tensor.dtype, tuple(tensor.shape), tensor.stride())
-        for name, tensor in _load(path).items()
+        for name, tensor in load_tensors(path).items()
     }
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a torch file, and nothing that would run code."""
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError as error:
-        if _CODE.search(str(error).partition("WeightsUnpickler error:")[2]):
-            raise EncoderError(
-                f"{path} holds code, not only tensors; none of it was run",
-                hint="use the model's safetensors, or weights from a source that you trust",
-            ) from error
-        raise _damaged(path, "it cannot be unpickled") from error
-    # What torch raises for a damaged file depends on the byte at which it stumbles.
-    except (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise _damaged(path, str(error).partition("\n")[0] or "it is empty") from error
-    if not isinstance(content, dict):
-        raise _damaged(path, f"it holds a {type(content).__name__}, not tensors by name")
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _extent(place: Place) -> int:
@@ -271,10 +275,6 @@ def _extent(place: Place) -> int:
     if 0 in place.shape:
         return 0
     return 1 + sum((n - 1) * step for n, step in zip(place.shape, place.stride, strict=True))
-
-
-def _damaged(path: Path, how: str) -> EncoderError:
-    return EncoderError(f"{path} is truncated or damaged: {how}", hint=_FETCH_AGAIN)
 
 
 def _unreadable(path: Path, error: OSError) -> EncoderError:

@@ -164,5 +164,21 @@ def test_a_manifest_of_a_later_version_is_told(folder: Path) -> None:
 
 def test_modules_outside_the_folder_are_refused(folder: Path) -> None:
     (folder / "modules.json").write_text('[{"path": "../elsewhere"}]')
-    with pytest.raises(EncoderError, match="outside the model's own"):
+    with pytest.raises(EncoderError, match="leads out of the folder"):
         weights_hash(folder)
+
+
+def test_the_file_that_transformers_loads_is_hashed_and_not_the_shards_beside(folder: Path) -> None:
+    index = {"weight_map": {"w": "model-00001-of-00001.safetensors"}}
+    _fill(
+        folder,
+        {
+            "model.safetensors.index.json": json.dumps(index).encode(),
+            "model-00001-of-00001.safetensors": b"shard",
+        },
+    )
+    before = weights_hash(folder)
+    (folder / "model-00001-of-00001.safetensors").write_bytes(b"other")
+    assert weights_hash(folder) == before
+    (folder / "model.safetensors").write_bytes(b"changed")
+    assert weights_hash(folder) != before

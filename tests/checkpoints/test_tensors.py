@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.errors import EncoderError
@@ -18,13 +17,6 @@ TENSORS = {
     "scalar": torch.tensor(42),
     "empty": torch.zeros(0, 3),
 }
-
-
-class RunsCode:
-    """Its pickle would call print."""
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
-        return print, ("this must not run",)
 
 
 @pytest.fixture
@@ -101,10 +93,39 @@ def test_safetensors_are_preferred(folder: Path) -> None:
     assert "other" not in open_checkpoint(folder)
 
 
-def test_no_weights_is_told(folder: Path) -> None:
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_a_whole_file_is_preferred_to_an_index_as_in_transformers(
+    folder: Path, suffix: str
+) -> None:
+    if suffix == "bin":
+        _save_torch_shards(folder)
+        torch.save({"other": torch.zeros(1)}, folder / "pytorch_model.bin")
+    else:
+        _save_safetensors_shards(folder)
+        save_file({"other": torch.zeros(1)}, folder / "model.safetensors")
+    assert open_checkpoint(folder).names() == ["other"]
+
+
+def test_no_weights_of_a_model_is_told(folder: Path) -> None:
+    (folder / "config.json").write_text("{}")
     with pytest.raises(EncoderError, match="no weights in") as told:
         open_checkpoint(folder)
-    assert "model.safetensors" in told.value.hint
+    assert told.value.hint == "the folder needs model.safetensors or pytorch_model.bin"
+
+
+def test_no_weights_of_an_adapter_is_told(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(EncoderError, match="no weights in") as told:
+        open_checkpoint(folder)
+    assert told.value.hint == "the folder needs adapter_model.safetensors or adapter_model.bin"
+
+
+@pytest.mark.parametrize("name", ["tf_model.h5", "flax_model.msgpack", "model.fp16.safetensors"])
+def test_weights_of_another_name_are_told(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"weights")
+    with pytest.raises(EncoderError, match=f"no weights in .*, only {name}$") as told:
+        open_checkpoint(folder)
+    assert (f"rename {name}" in told.value.hint) == name.endswith(".safetensors")
 
 
 @pytest.mark.parametrize("save", [_save_safetensors, _save_torch, _save_old_torch])
@@ -127,15 +148,13 @@ def test_a_file_of_something_else_is_named(folder: Path, name: str) -> None:
         open_checkpoint(folder)
 
 
-@pytest.mark.parametrize("new_format", [True, False])
-def test_code_in_a_pickle_is_refused_and_not_run(
-    folder: Path, capsys: pytest.CaptureFixture[str], new_format: bool
-) -> None:
-    content: dict[str, Tensor | RunsCode] = {"w": torch.zeros(2), "x": RunsCode()}
-    torch.save(content, folder / "pytorch_model.bin", _use_new_zipfile_serialization=new_format)
-    with pytest.raises(EncoderError, match="holds code, not only tensors; none of it was run"):
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_pointer_of_git_lfs_is_told(folder: Path, name: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+    (folder / name).write_text(pointer)
+    with pytest.raises(EncoderError, match=f"{name} is a pointer of Git LFS") as told:
         open_checkpoint(folder)
-    assert capsys.readouterr().out == ""
+    assert "git lfs pull" in told.value.hint
 
 
 def test_a_missing_shard_is_named(folder: Path) -> None:

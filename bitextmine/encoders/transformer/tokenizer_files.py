@@ -62,16 +62,27 @@ def added_tokens(folder: Path, pieces: int) -> list[str]:
     return sorted(token for token in added if not _SENTINEL.fullmatch(token))
 
 
-def require_bytes(folder: Path, tokenizer: Any, processor: Any, added: list[str]) -> None:
-    """Refuse a tokenizer of transformers that makes unknown what the SentencePiece file spells."""
+def load_with_added(folder: Path, processor: Any, added: list[str], trust_remote_code: bool) -> Any:
+    """Load transformers' tokenizer, which knows added tokens; it must keep byte fallback.
+
+    Its own tokenizer of T5 makes unknown whatever the SentencePiece model spells in bytes.
+    """
+    named = ", ".join(added[:3])
+    if not (folder / "tokenizer.json").is_file():  # else what is loaded depends on protobuf
+        raise EncoderError(
+            f"{folder} adds tokens ({named}) to its SentencePiece file, and has no tokenizer.json",
+            hint="write the model's tokenizer.json, or remove the tokens if no sentence has them",
+        )
+    tokenizer = load_auto(folder, trust_remote_code)
     spells = any(processor.is_byte(i) for i in range(processor.get_piece_size()))
     backend = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
     if spells and not part(backend, "model").get("byte_fallback"):
         raise EncoderError(
-            f"{folder} adds tokens ({', '.join(added[:3])}) that SentencePiece does not know,"
+            f"{folder} adds tokens ({named}) that SentencePiece does not know,"
             " and transformers' tokenizer, which does, turns off the model's byte fallback",
             hint="use a model without added tokens, or remove them if no sentence has them",
         )
+    return tokenizer
 
 
 def load_auto(folder: Path, trust_remote_code: bool) -> Any:

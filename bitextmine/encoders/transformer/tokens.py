@@ -19,7 +19,7 @@ from bitextmine.encoders.transformer.tokenizer_files import (
     end_id,
     load_auto,
     load_sentencepiece,
-    require_bytes,
+    load_with_added,
 )
 from bitextmine.errors import EncoderError
 from bitextmine.search.neighbours import Ids
@@ -127,8 +127,7 @@ def _load_t5(
     if not added:
         end = end_id(processor, model)
         return SentencePieceTokeniser(processor, end, max_length, prepare, threads)
-    tokenizer = load_auto(model.parent, trust_remote_code)
-    require_bytes(model.parent, tokenizer, processor, added)
+    tokenizer = load_with_added(model.parent, processor, added, trust_remote_code)
     return _wrapped(tokenizer, max_length, prepare, threads)
 
 

@@ -278,10 +278,12 @@ class Dangerous:
         return os.mkdir, (str(self.path),)
 
 
-def test_a_pickle_with_code_in_it_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("new_format", [True, False])
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(folder: Path, new_format: bool) -> None:
     folder.mkdir()
-    torch.save({"linear.weight": Dangerous(folder / "ran")}, folder / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match="cannot be read"):
+    content = {"linear.weight": Dangerous(folder / "ran")}
+    torch.save(content, folder / "pytorch_model.bin", _use_new_zipfile_serialization=new_format)
+    with pytest.raises(EncoderError, match="holds code, not only tensors; none of it was run"):
         Head.load(description(folder, dense(folder)))
     assert not (folder / "ran").exists()
 
@@ -291,17 +293,17 @@ def test_a_pickle_with_code_in_it_is_refused(folder: Path) -> None:
 def test_damaged_weights_are_told(folder: Path, name: str, content: bytes) -> None:
     folder.mkdir()
     (folder / name).write_bytes(content)
-    with pytest.raises(EncoderError, match="cannot be read"):
+    with pytest.raises(EncoderError, match=f"{name} is truncated or damaged"):
         Head.load(description(folder, dense(folder)))
 
 
 def test_truncated_weights_are_told(folder: Path) -> None:
     path = save(folder, WEIGHTS) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(EncoderError, match="cannot be read"):
+    with pytest.raises(EncoderError, match="is truncated or damaged"):
         Head.load(description(folder, dense(folder)))
 
 
 def test_missing_weights_are_told(folder: Path) -> None:
-    with pytest.raises(EncoderError, match="has no weights"):
+    with pytest.raises(EncoderError, match="no weights in"):
         Head.load(description(folder, dense(folder)))

@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
         ({"model_type": "marian", "is_encoder_decoder": True}, "'marian', an encoder-decoder"),
         ({"model_type": "m2m_100", "is_encoder_decoder": True}, "'m2m_100', an encoder-decoder"),
         ({"model_type": "vit", "architectures": ["ViTModel"]}, "'vit', which is not an encoder"),
+        ({"model_type": "funnel", "architectures": ["FunnelForMaskedLM"]}, "pools its hidden"),
         ({"hidden_size": 8}, "names no model_type"),
     ],
 )
@@ -61,4 +62,49 @@ def test_code_of_the_folder_needs_trust(folder: Path, name: str) -> None:
     with pytest.raises(EncoderError) as caught:
         describe(folder)
     assert caught.value.hint == "--trust-remote-code if you trust its authors"
+    assert describe(folder, trust_remote_code=True).remote_code
+
+
+@pytest.mark.parametrize("name", ["other.safetensors", "model.safetensors.index.json", 3])
+def test_weights_of_another_name_are_refused(folder: Path, name: object) -> None:
+    write(folder, {"config.json": BERT | {"transformers_weights": name}})
+    with pytest.raises(EncoderError, match="under transformers_weights as its weights") as told:
+        describe(folder)
+    assert told.value.hint == (
+        "rename the file to model.safetensors, and remove the key from config.json"
+    )
+
+
+@pytest.mark.parametrize("name", [None, "model.safetensors"])
+def test_weights_of_the_usual_name_may_be_named(folder: Path, name: str | None) -> None:
+    write(folder, {"config.json": BERT | {"transformers_weights": name}})
+    assert describe(folder).model_type == "bert"
+
+
+@pytest.mark.parametrize("model_type", ["bert", "xlm-roberta", "electra"])
+@pytest.mark.parametrize("positions", ["relative_key", "relative_key_query", "alibi"])
+def test_positions_that_transformers_passes_over_are_refused(
+    folder: Path, model_type: str, positions: str
+) -> None:
+    config = BERT | {"model_type": model_type, "position_embedding_type": positions}
+    with pytest.raises(EncoderError, match=f"position_embedding_type '{positions}'"):
+        describe(write(folder, {"config.json": config}))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"position_embedding_type": "absolute"},
+        {"position_embedding_type": None},
+        {"position_embedding_type": "rotary", "model_type": "esm"},
+        {"position_embedding_type": "absolute", "model_type": "modernbert"},
+    ],
+)
+def test_positions_that_transformers_computes_are_accepted(folder: Path, said: Files) -> None:
+    assert describe(write(folder, {"config.json": BERT | said})).hidden_dim == 8
+
+
+def test_positions_of_the_folders_own_code_are_its_matter(folder: Path) -> None:
+    own = {"position_embedding_type": "alibi", "auto_map": {"AutoModel": "modeling.Model"}}
+    write(folder, {"config.json": BERT | own})
     assert describe(folder, trust_remote_code=True).remote_code

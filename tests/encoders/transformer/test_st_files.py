@@ -42,6 +42,12 @@ def test_new_module_paths_are_read(folder: Path) -> None:
     assert (found.poolings, found.pool_prompt, found.head) == (("last",), False, ("normalise",))
 
 
+def test_a_module_whose_folder_is_null_lies_in_the_models_own(folder: Path) -> None:
+    listed = modules("Pooling")
+    listed[0]["path"] = None
+    assert describe(write(folder, pooled(MEAN, **{"modules.json": listed}))).folder == folder
+
+
 def test_dropout_does_nothing_outside_training(folder: Path) -> None:
     files = pooled(MEAN, **{"modules.json": modules("Pooling", "Dropout")})
     assert describe(write(folder, files)).head == ()

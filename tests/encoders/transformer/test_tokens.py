@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
+from bitextmine.checkpoints.t5_tokenizer import write_t5_tokenizer
 from bitextmine.encoders.transformer.tokens import TokenIds, load_tokeniser
 from bitextmine.errors import EncoderError
 
@@ -169,6 +171,77 @@ def test_the_end_token_that_the_folder_names_is_used(tmp_path: Path) -> None:
     assert ids[-1] == 0
 
 
+def with_added(folder: Path, name: str, tokens: dict[str, int]) -> Path:
+    """Write the folder's tokenizer for transformers, with added tokens said by one file."""
+    write_t5_tokenizer(folder / "spiece.model", folder)
+    content: Any = tokens
+    if name != "added_tokens.json":
+        content = json.loads((folder / name).read_text())
+        flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
+        added = [dict.fromkeys(flags, False) | {"content": token} for token in tokens]
+        if name == "tokenizer.json":
+            ids = ({"id": place} for place in tokens.values())
+            content["added_tokens"] += [one | at for one, at in zip(added, ids, strict=True)]
+        else:
+            content["added_tokens_decoder"] = dict(
+                zip(map(str, tokens.values()), added, strict=True)
+            )
+    (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+ADDING = ["tokenizer.json", "tokenizer_config.json", "added_tokens.json"]
+
+
+@pytest.mark.parametrize("name", ADDING)
+@pytest.mark.parametrize("byte_fallback", [True, False])
+def test_tokens_added_to_a_t5_are_read_by_transformers(
+    name: str, byte_fallback: bool, tmp_path: Path
+) -> None:
+    pieces = processor(byte_fallback).get_piece_size()
+    folder = with_added(t5_folder(tmp_path, byte_fallback), name, {"<2cs>": pieces})
+    (ids,) = as_lists(encode(folder, ["<2cs> the key 龘"]))
+    assert ids == AutoTokenizer.from_pretrained(folder)("<2cs> the key 龘")["input_ids"]
+    assert name == "added_tokens.json" or ids.count(pieces) == 1
+
+
+def test_added_tokens_and_bytes_go_together_where_the_files_let_them(tmp_path: Path) -> None:
+    pieces = processor(True).get_piece_size()
+    folder = with_added(t5_folder(tmp_path), "tokenizer.json", {"<2cs>": pieces})
+    (ids,) = as_lists(encode(folder, ["<2cs> 龘"]))
+    spelt = [processor(True).piece_to_id(piece) for piece in ("<0xE9>", "<0xBE>", "<0x98>")]
+    assert (ids.count(pieces), ids[-4:]) == (1, [*spelt, END])
+
+
+@pytest.mark.parametrize("name", ADDING)
+def test_added_tokens_that_turn_off_byte_fallback_are_refused(name: str, tmp_path: Path) -> None:
+    pieces = processor(True).get_piece_size()
+    folder = with_added(t5_folder(tmp_path), name, {"<2cs>": pieces, "zzz": pieces + 1})
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config |= {"tokenizer_class": "T5Tokenizer", "extra_ids": 0}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(EncoderError, match=r"adds tokens \(<2cs>, zzz\).* off .* byte fallback"):
+        encode(folder, ["<2cs> the key"])
+
+
+def test_added_tokens_without_a_tokenizer_json_are_refused(tmp_path: Path) -> None:
+    folder = t5_folder(tmp_path)
+    (folder / "added_tokens.json").write_text('{"<2cs>": 10000}')
+    with pytest.raises(EncoderError, match=r"adds tokens \(<2cs>\).* has no tokenizer\.json"):
+        encode(folder, ["<2cs> the key"])
+
+
+@pytest.mark.parametrize("name", ADDING)
+@pytest.mark.parametrize(
+    "tokens", [{"<extra_id_0>": 10_000, "▁<extra_id_1>": 10_001}, {"</s>": END, "the": 5}]
+)
+def test_sentinels_and_tokens_of_the_model_itself_change_nothing(
+    name: str, tokens: dict[str, int], tmp_path: Path
+) -> None:
+    folder = with_added(t5_folder(tmp_path), name, tokens)
+    assert as_lists(encode(folder, HARD)) == [slow_t5_ids(text, 512, True) for text in HARD]
+
+
 def test_the_prompt_comes_first_and_both_are_lower_cased(tmp_path: Path) -> None:
     folder = t5_folder(tmp_path)
     prepared = encode(folder, ["The KEY ΟΔΟΣ"], prompt="Query: ", lowercase=True)
@@ -244,6 +317,27 @@ def test_a_damaged_tokenizer_json_is_explained(content: str, tmp_path: Path) -> 
     (tmp_path / "config.json").write_text('{"model_type": "xlm-roberta"}')
     with pytest.raises(EncoderError, match="cannot be loaded"):
         encode(tmp_path, ["key"], model_type="xlm-roberta")
+
+
+def test_a_config_that_is_wrong_is_not_blamed_on_the_tokenizer(bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "falsch"
+    shutil.copytree(bert, folder)
+    (folder / "tokenizer_config.json").unlink()
+    config = {"model_type": "bert", "num_hidden_layers": "two"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        EncoderError, match=r"config\.json .*'num_hidden_layers' expected int"
+    ) as told:
+        encode(folder, ["key"], model_type="bert")
+    assert "\n" not in str(told.value)
+    assert told.value.hint.startswith("config.json is wrong")
+
+
+def test_a_tokenizer_config_that_is_not_json_is_named(tmp_path: Path) -> None:
+    folder = t5_folder(tmp_path)
+    (folder / "tokenizer_config.json").write_text("{")
+    with pytest.raises(EncoderError, match=r"tokenizer_config\.json is not JSON"):
+        encode(folder, ["key"])
 
 
 def test_a_tokenizer_that_needs_its_own_code_is_refused_without_the_flag(tmp_path: Path) -> None:
