@@ -12,9 +12,9 @@ from statistics import fmean
 
 import numpy as np
 
-from bitextmine.compression import open_input, raw_lines
 from bitextmine.encoders.base import Encoder
 from bitextmine.errors import EncoderError, InputError
+from bitextmine.evaluation.files import find_file, read_sentences
 from bitextmine.search.neighbours import Floats
 
 # XTREME (Hu et al. 2020) tests 36 languages; 14 of them are those of XNLI.
@@ -87,9 +87,9 @@ def read_pairs(folder: Path, language: str) -> tuple[list[str], list[str]]:
     Raises
     ------
     InputError
-        A file is missing or damaged, or the two have not the same number of lines.
+        A file is missing or damaged, a line is blank, or the two have not as many lines.
     """
-    sides = [_read_lines(folder, f"tatoeba.{language}-eng.{side}") for side in (language, "eng")]
+    sides = [_read_side(folder, f"tatoeba.{language}-eng.{side}") for side in (language, "eng")]
     if len(sides[0]) != len(sides[1]):
         raise InputError(
             f"Tatoeba's {language}: {len(sides[0]):,} sentences, but {len(sides[1]):,} in English",
@@ -98,16 +98,14 @@ def read_pairs(folder: Path, language: str) -> tuple[list[str], list[str]]:
     return sides[0], sides[1]
 
 
-def _read_lines(folder: Path, name: str) -> list[str]:
-    found = next((path for end in (".zst", "") if (path := folder / (name + end)).exists()), None)
+def _read_side(folder: Path, name: str) -> list[str]:
+    found = find_file(folder, name)
     if found is None:
         raise InputError(
             f"{folder} has no {name}",
             hint="the files are in LASER's repository, in data/tatoeba/v1",
         )
-    with open_input(str(found)) as file:
-        lines = [(line or b"").decode("utf-8", "replace") for line in raw_lines(file, str(found))]
-    return [line.strip() for line in lines]
+    return read_sentences(found)
 
 
 def retrieval_accuracy(src: Floats, eng: Floats) -> Accuracy:

@@ -116,3 +116,13 @@ def test_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         (tmp_path / f"tatoeba.deu-eng.{side}").write_text("Ja.\n", "utf-8")
     with pytest.raises(EncoderError, match="not finite"):
         evaluate_tatoeba(Broken(), tmp_path, "deu")
+
+
+def test_a_blank_or_broken_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tatoeba.deu-eng.deu").write_bytes(b"eins\n\ndrei\n")
+    (tmp_path / "tatoeba.deu-eng.eng").write_bytes(b"one\ntwo\nthree\n")
+    with pytest.raises(InputError, match="line 2 is blank"):
+        read_pairs(tmp_path, "deu")
+    (tmp_path / "tatoeba.deu-eng.deu").write_bytes(b"eins\nzw\xff\ndrei\n")
+    with pytest.raises(InputError, match="line 2"):
+        read_pairs(tmp_path, "deu")

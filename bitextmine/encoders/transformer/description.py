@@ -134,7 +134,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if (folder / "adapter_config.json").is_file():
         raise EncoderError(
             f"{folder} holds an adapter only, without the model that it changes",
-            hint="`bitextmine models pull` merges an adapter into its model",
+            hint="`bitextmine models merge` makes a model of it and its base",
         )
     raise EncoderError(
         f"{folder} holds no model: it has no config.json"

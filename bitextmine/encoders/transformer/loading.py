@@ -117,7 +117,7 @@ def _refuse_adapter(folder: Path) -> None:
     if (folder / ADAPTER_CONFIG).exists():
         raise EncoderError(
             f"{folder} holds an adapter beside its model",
-            hint="merge the adapter into the model first, or remove it",
+            hint="make one model of both with `bitextmine models merge`, or remove the adapter",
         )
 
 

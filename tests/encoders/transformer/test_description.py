@@ -139,7 +139,7 @@ def test_an_adapter_alone_names_the_command_that_merges_it(folder: Path) -> None
     write(folder, {"adapter_config.json": {"r": 8}})
     with pytest.raises(EncoderError, match="an adapter only") as caught:
         describe(folder)
-    assert "bitextmine models pull" in caught.value.hint
+    assert "bitextmine models merge" in caught.value.hint
 
 
 JSON = st.recursive(
