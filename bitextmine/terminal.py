@@ -64,7 +64,8 @@ class HintingGroup(click.Group):
             say("hint", error.hint, fg="cyan")
             ctx.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
         except KeyboardInterrupt:
-            say("interrupted", "a run with --workdir goes on where it stopped", fg="yellow")
+            goes_on = "train, or mine with --workdir: the same command goes on where it stopped"
+            say("interrupted", goes_on, fg="yellow")
             ctx.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
             # Python would complain once more when it flushes stdout at exit.

@@ -1,12 +1,29 @@
 """A training's choices in the words of transformers' trainer."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
+from bitextmine.errors import UsageError
 from bitextmine.training.config import TrainConfig
+
+
+def require_tensorboard(config: TrainConfig) -> None:
+    """Check that what ``--tensorboard`` needs is installed.
+
+    Raises
+    ------
+    UsageError
+        It is asked for and not installed.
+    """
+    if config.tensorboard and not (find_spec("tensorboard") or find_spec("tensorboardX")):
+        raise UsageError(
+            "--tensorboard needs the package tensorboard, which is not installed",
+            hint="pip install tensorboard, or leave out --tensorboard: loss.csv has the same",
+        )
 
 
 def trainer_arguments(

@@ -1,20 +1,33 @@
 """What is measured while a model is trained: STS, Tatoeba, triplets kept out of training."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from bitextmine.compression import open_input, raw_lines
-from bitextmine.errors import InputError
+from bitextmine.errors import EncoderError, InputError
+from bitextmine.evaluation.files import read_lines, read_score
 from bitextmine.evaluation.tatoeba import TATOEBA_14, read_pairs, retrieval_accuracy
+from bitextmine.evaluation.xsts import cosines, spearman
+from bitextmine.margin import Doubles
 from bitextmine.search.neighbours import Floats
 from bitextmine.training.loss import triplet_accuracy
 
 Encode = Callable[[Sequence[str]], Floats]
 Scorer = Callable[[Encode], float]
+
+
+class StsSet(NamedTuple):
+    """Pairs of sentences, and how alike people find them: float64, shape (n,)."""
+
+    path: str
+    scores: Doubles
+    first: list[str]
+    second: list[str]
 
 
 def make_dev(
@@ -45,56 +58,46 @@ def make_dev(
     return lambda encode: {name: scorer(encode) for name, scorer in scorers.items()}
 
 
-def read_sts(path: str) -> tuple[list[float], list[str], list[str]]:
+def read_sts(path: str) -> StsSet:
     """Read ``score<TAB>sentence<TAB>sentence`` lines, as STS sets are kept.
 
     Raises
     ------
     InputError
-        A line does not parse: named by number.
+        The file is missing or not UTF-8, a line does not parse: named by number.
     """
     scores: list[float] = []
     sides: tuple[list[str], list[str]] = ([], [])
-    with open_input(path) as file:
-        for number, line in enumerate(raw_lines(file, path), 1):
-            cells = (line or b"").decode("utf-8", "replace").rstrip("\r").split("\t")
-            try:
-                score, first, second = float(cells[0]), cells[1], cells[2]
-            except (ValueError, IndexError) as error:
-                raise InputError(
-                    f"{path}:{number}: it is not score<TAB>sentence<TAB>sentence",
-                    hint="give an STS set in this layout, one pair a line",
-                ) from error
-            scores.append(score)
-            sides[0].append(first)
-            sides[1].append(second)
+    for number, line in enumerate(read_lines(Path(path)), 1):
+        cells = line.split("\t")
+        if len(cells) < 3:
+            raise InputError(
+                f"{path}, line {number}: it is not score<TAB>sentence<TAB>sentence",
+                hint="give an STS set in this layout, one pair a line",
+            )
+        scores.append(read_score(cells[0], f"{path}, line {number}"))
+        sides[0].append(cells[1].strip())
+        sides[1].append(cells[2].strip())
     if len(set(scores)) < 2:
         raise InputError(f"{path} has fewer than two different scores", hint="give an STS set")
-    return scores, sides[0], sides[1]
+    return StsSet(path, np.array(scores), *sides)
 
 
-def spearman(gold: Sequence[float], found: Sequence[float]) -> float:
-    """Return the rank correlation, from -1 to 1; equal values share their mean rank."""
-    ranks = np.corrcoef(_ranks(gold), _ranks(found))
-    return float(ranks[0, 1])
-
-
-def _ranks(values: Sequence[float]) -> Floats:
-    _, places, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    means: Floats = ((ends - (counts - 1) / 2)[places]).astype(np.float32)
-    return means
-
-
-def _sts_scorer(sets: Sequence[tuple[list[float], list[str], list[str]]]) -> Scorer:
+def _sts_scorer(sets: Sequence[StsSet]) -> Scorer:
     """Mean Spearman correlation of the cosine over the sets, times 100."""
 
     def score(encode: Encode) -> float:
         found = []
-        for gold, first, second in sets:
-            vectors = _units(encode([*first, *second]))
-            cosines = (vectors[: len(first)] * vectors[len(first) :]).sum(axis=1)
-            found.append(100 * spearman(gold, cosines.tolist()))
+        for pairs in sets:
+            vectors = encode([*pairs.first, *pairs.second])
+            middle = len(pairs.first)
+            correlation = spearman(cosines(vectors[:middle], vectors[middle:]), pairs.scores)
+            if not isfinite(correlation):
+                raise EncoderError(
+                    f"all pairs of {pairs.path} have the same cosine: training stopped",
+                    hint="lower --learning-rate, or check the base model",
+                )
+            found.append(100 * correlation)
         return fmean(found)
 
     return score
@@ -123,8 +126,3 @@ def _triplet_scorer(triplets: Sequence[tuple[str, str, str]]) -> Scorer:
         return 100 * triplet_accuracy(torch.from_numpy(encode(texts)))
 
     return score
-
-
-def _units(vectors: Floats) -> Floats:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)

@@ -179,7 +179,12 @@ def _jsonl_rows(
         names = _SIMCSE if isinstance(row, dict) and "sent0" in row else _KEYS
         if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in names):
             _refuse(path, line, f"it is not an object with the strings {', '.join(names)}")
-        yield line, (*(row[name] for name in names), row.get("group", ""))
+        group = row.get("group")
+        if isinstance(group, bool) or not isinstance(group, str | int | None):
+            _refuse(
+                path, line, f"its group is {json.dumps(group)[:40]}, not a string or an integer"
+            )
+        yield line, (*(row[name] for name in names), "" if group is None else group)
 
 
 def _lines(

@@ -12,8 +12,7 @@ from bitextmine.checkpoints.manifest import mark_file, write_manifest
 from bitextmine.checkpoints.merging import companion_files
 from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.model_card import read_licence
-from bitextmine.errors import OutputError
-from bitextmine.training.checkpoints import save_weights
+from bitextmine.training.checkpoints import ExplainedSave, checkpoints, save_weights
 from bitextmine.training.config import TrainConfig
 from bitextmine.training.curves import write_curves
 from bitextmine.training.trainer import BEST, BEST_SCORES, ContrastiveTrainer
@@ -42,14 +41,9 @@ def write_output(
     if not weights.exists():
         weights = work / "last"
         model = trainer.accelerator.unwrap_model(trainer.model)
-        try:
+        known = checkpoints(work)
+        with ExplainedSave(weights, known[-1].name if known else ""):
             save_weights(model, weights)
-        except (OSError, RuntimeError) as error:
-            raise OutputError(
-                f"cannot write {weights}: {error}",
-                hint="free some space on that disk; the same command goes on from the last"
-                " checkpoint",
-            ) from error
     if config.method == "lora":
         _name_base(weights, base)
     target = out

@@ -19,8 +19,8 @@ from bitextmine.checkpoints.manifest import weights_hash
 from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.transformer.description import Description, describe
 from bitextmine.encoders.transformer.encoder import unpooled_tokens
-from bitextmine.errors import EncoderError, OutputError, WorkdirError
-from bitextmine.training.arguments import compute_dtype
+from bitextmine.errors import EncoderError, OutputError, UsageError, WorkdirError
+from bitextmine.training.arguments import compute_dtype, require_tensorboard
 from bitextmine.training.checkpoints import checkpoints
 from bitextmine.training.config import TrainConfig
 from bitextmine.training.dev import make_dev
@@ -50,7 +50,7 @@ class Trained:
     folder : Path
         The adapter, or the model.
     card : mapping
-        Everything about it: ``training.json``.
+        Everything about it: ``training.json``; of several processes, only the main one has it.
     """
 
     folder: Path
@@ -76,6 +76,7 @@ def train(config: TrainConfig) -> Trained:
         The folder holds a training of other settings.
     """
     begun = time.monotonic()
+    require_tensorboard(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     processes = _processes(config)
@@ -97,7 +98,9 @@ def train(config: TrainConfig) -> Trained:
         finished = _check_settings(config.out, settings, is_main=processes.is_main_process)
     if finished is not None:
         LOG.info("%s is trained already", config.out)
-        return Trained(config.out, finished)
+        if processes.is_main_process:  # not earlier: the others have read their texts by now
+            shutil.rmtree(work, ignore_errors=True)
+        return Trained(config.out, finished if processes.is_main_process else {})
     known = checkpoints(work)
     if known:
         LOG.info("going on from %s", known[-1].name)
@@ -164,7 +167,8 @@ def _settings(
     settings.pop("data")  # a file may be moved
     return settings | {
         "model": weights_hash(base.folder),
-        "data": sorted(file.sha256 for file in triplets.files),
+        "data": [file.sha256 for file in triplets.files],  # their order numbers the triplets
+        "language_order": list(triplets.languages),
         "processes": processes,
     }
 
@@ -172,10 +176,14 @@ def _settings(
 def _check_settings(
     out: Path, settings: Mapping[str, Any], *, is_main: bool
 ) -> Mapping[str, Any] | None:
-    """Refuse a folder of other settings; returns the card if it is a finished training."""
+    """Refuse a folder of other settings; returns the card if it is a finished training.
+
+    Without a checkpoint there is nothing to go on from: a first attempt may have been refused for
+    the very setting that is another one now.
+    """
     finished = (out / MANIFEST).exists()
     place = out / "training.json" if finished else out / WORK / SETTINGS
-    if place.exists():
+    if finished or checkpoints(out / WORK):
         content = read_json(place)
         known = content["settings"]
         for name, value in settings.items():
@@ -186,9 +194,9 @@ def _check_settings(
                     hint="use the settings of before, or choose another folder with --out",
                 )
         if finished:
-            shutil.rmtree(out / WORK, ignore_errors=True)
             return content
     elif is_main:
+        shutil.rmtree(out / WORK / BEST, ignore_errors=True)  # of settings that may be others
         write_json(place, {"settings": dict(settings)})
     return None
 
@@ -201,7 +209,7 @@ def _shown(value: Any) -> str:
 def _make_trainer(
     config: TrainConfig, description: Description, triplets: Triplets, processes: int
 ) -> ContrastiveTrainer:
-    train_numbers, dev_numbers = _split(triplets.groups, config.dev_rows, config.seed)
+    train_numbers, dev_numbers = _split(triplets.groups, config)
     at_once = config.batch_size * config.accumulate * processes
     steps = config.steps or max(1, int(config.epochs * len(train_numbers)) // at_once)
     sampler = BatchSampler(
@@ -230,10 +238,16 @@ def _make_trainer(
     )
 
 
-def _split(groups: Rows, dev_rows: int, seed: int) -> tuple[Rows, Rows]:
+def _split(groups: Rows, config: TrainConfig) -> tuple[Rows, Rows]:
     """Keep some source rows out of training, with one triplet of each for evaluation."""
     rows, firsts = np.unique(groups, return_index=True)
-    kept = np.random.default_rng(seed).permutation(len(rows))[:dev_rows]
+    if len(rows) - config.dev_rows < config.batch_size <= len(rows):
+        raise UsageError(
+            f"--dev-rows {config.dev_rows} of {len(rows):,} source rows leaves too few for a"
+            f" batch of {config.batch_size}",
+            hint="give a smaller --dev-rows, a smaller --batch-size, or more data",
+        )
+    kept = np.random.default_rng(config.seed).permutation(len(rows))[: config.dev_rows]
     train_numbers = np.flatnonzero(~np.isin(groups, rows[kept]))
     return train_numbers, np.sort(firsts[kept])
 

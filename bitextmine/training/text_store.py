@@ -7,18 +7,32 @@ from types import TracebackType
 
 import numpy as np
 
+from bitextmine.writing import explained_write
+
 
 class TextWriter:
-    """Writes strings one after the other; a context manager."""
+    """Writes strings one after the other; a context manager.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("wb")
+        with explained_write(path):
+            self._file = path.open("wb")
         self._offsets = array("q", [0])
 
     def add(self, text: str) -> None:
         """Append a string."""
-        self._offsets.append(self._offsets[-1] + self._file.write(text.encode()))
+        try:
+            written = self._file.write(text.encode())
+        except OSError:
+            with explained_write(self._path):  # entered here only: there are millions of texts
+                raise
+        self._offsets.append(self._offsets[-1] + written)
 
     def __enter__(self) -> "TextWriter":
         return self
@@ -29,16 +43,18 @@ class TextWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        if kind is None:
-            np.save(_offsets_of(self._path), np.frombuffer(self._offsets, dtype=np.int64))
+        with explained_write(self._path):
+            self._file.close()
+            if kind is None:
+                with _offsets_of(self._path).open("wb") as file:
+                    self._offsets.tofile(file)  # numpy's own would not say why it fails
 
 
 class TextReader:
     """Reads what a `TextWriter` wrote; memory-mapped, offsets too."""
 
     def __init__(self, path: Path) -> None:
-        self._offsets = np.load(_offsets_of(path), mmap_mode="r", allow_pickle=False)
+        self._offsets = np.memmap(_offsets_of(path), dtype=np.int64, mode="r")
         self._map: mmap.mmap | bytes = b""  # an empty file cannot be mapped
         if self._offsets[-1] > 0:
             with path.open("rb") as file:
@@ -53,4 +69,4 @@ class TextReader:
 
 
 def _offsets_of(path: Path) -> Path:
-    return path.with_name(path.name + ".offsets.npy")
+    return path.with_name(path.name + ".offsets")

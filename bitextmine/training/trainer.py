@@ -8,6 +8,7 @@ import importlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,9 @@ class ContrastiveTrainer(Trainer):
     def _keep_if_best(self, scores: Mapping[str, float]) -> None:
         folder = self._work / BEST
         kept = read_json(folder / BEST_SCORES)["best"] if folder.exists() else float("-inf")
+        for name, value in scores.items():
+            if not isfinite(value):
+                raise diverged(f"the score {name} is {value}", self.state.global_step)
         score = next(iter(scores.values()))
         if score <= kept:
             return

@@ -65,6 +65,12 @@ def test_triplets_come_from_json_lines(tmp_path: Path) -> None:
     assert list(read_triplets(path, layout_of(path))) == [("a", "b", "c", "7")]
 
 
+def test_a_group_of_null_is_as_none_at_all(tmp_path: Path) -> None:
+    row = '{"premise": "a", "entailment": "b", "contradiction": "c"}\n'
+    path = write(tmp_path, "own.jsonl", row + row.replace("}", ', "group": null}'))
+    assert list(read_triplets(path, layout_of(path))) == [("a", "b", "c", "")] * 2
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -74,6 +80,14 @@ def test_triplets_come_from_json_lines(tmp_path: Path) -> None:
         ("a.csv", 'sent0,sent1,hard_neg\na,,"c"\n', ":2: its entailment is empty"),
         ("a.jsonl", '{"premise": "a", "entailment": "b"}\n', ":1: it is not an object with"),
         ("a.jsonl", '{"sent0": "a", "sent1": "b", "hard_neg": "c"}\n{"a\n', ":2: it is not JSON"),
+        *(
+            (
+                "a.jsonl",
+                f'{{"premise": "a", "entailment": "b", "contradiction": "c", "group": {group}}}\n',
+                f":1: its group is {group}, not a string or an integer",
+            )
+            for group in ("true", "1.5", "[1]")
+        ),
         ("a.tsv", "one\ttwo\n", ":1: 'one\\ttwo' is in no known layout"),
         ("a.tsv", "", " is empty"),
     ],

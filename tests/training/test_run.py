@@ -2,10 +2,12 @@
 
 import json
 import resource
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,12 @@ from bitextmine.checkpoints.manifest import verify_manifest
 from bitextmine.cli import main
 from bitextmine.encoders.transformer.description import describe
 from bitextmine.errors import EncoderError, OutputError, UsageError, WorkdirError
+from bitextmine.training import run as run_module
 from bitextmine.training.checkpoints import checkpoints
 from bitextmine.training.config import TrainConfig
 from bitextmine.training.loss import contrastive_loss
 from bitextmine.training.network import encode, load_model, make_pipeline
+from bitextmine.training.output import write_output
 from bitextmine.training.run import train
 from bitextmine.training.sampling import BatchSampler
 from bitextmine.training.trainer import ContrastiveTrainer, TripletDataset
@@ -169,6 +173,34 @@ def test_a_full_disk_leaves_the_checkpoint_before_intact(
     assert (full.out / "loss.csv").read_bytes() == (whole / "loss.csv").read_bytes()
 
 
+def test_a_full_disk_at_the_end_leaves_the_last_checkpoint_to_go_on_from(
+    config: TrainConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = replace(config, out=tmp_path / "full at the end")
+    with monkeypatch.context() as patched:
+
+        def limited(*arguments: Any) -> None:
+            with file_size_limit(2000):
+                write_output(*arguments)
+
+        patched.setattr(run_module, "write_output", limited)
+        with pytest.raises(OutputError, match=r"cannot write .*last") as raised:
+            train(full)
+    assert "checkpoint-8 is whole" in raised.value.hint
+    train(full)
+    expected = adapter(whole)
+    for name, weight in adapter(full.out).items():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=0)
+
+
+def test_a_full_disk_while_texts_are_stored_is_explained(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "te xts"
+    with file_size_limit(200), pytest.raises(OutputError, match=r"cannot write .*texts"):
+        train(replace(config, out=out))
+
+
 def test_a_checkpoint_of_other_settings_is_refused_by_name(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +210,28 @@ def test_a_checkpoint_of_other_settings_is_refused_by_name(
             train(replace(config, out=tmp_path / "out"))
     with pytest.raises(WorkdirError, match=r"another temperature: 0\.05 there, 0\.1 now"):
         train(replace(config, out=tmp_path / "out", temperature=0.1))
+
+
+def test_files_in_another_order_are_other_data(
+    config: TrainConfig, data: Path, tmp_path: Path
+) -> None:
+    more = tmp_path / "mo re.jsonl"
+    more.write_text(data.read_text("utf-8").replace("closed", "opened"), "utf-8")
+    both = replace(config, out=tmp_path / "out", data=(str(data), str(more)), steps=1)
+    train(both)
+    assert train(both).card["steps"] == 1
+    with pytest.raises(WorkdirError, match="another data"):
+        train(replace(both, data=both.data[::-1]))
+
+
+def test_of_several_processes_only_the_main_one_has_a_card(
+    config: TrainConfig, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = SimpleNamespace(
+        is_main_process=False, process_index=1, num_processes=1, main_process_first=nullcontext
+    )
+    monkeypatch.setattr(run_module, "_processes", lambda config: second)
+    assert train(replace(config, out=whole)).card == {}
 
 
 def test_a_finished_training_is_not_repeated(config: TrainConfig, whole: Path) -> None:
@@ -255,6 +309,34 @@ def test_choices_that_cannot_work_are_refused(
 def test_a_batch_larger_than_the_data_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a batch needs 100 triplets"):
         train(replace(config, out=tmp_path / "out", batch_size=100))
+
+
+def test_a_refused_attempt_does_not_stand_in_the_way_of_the_next(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    first = replace(config, out=tmp_path / "first", steps=1)
+    with pytest.raises(UsageError):
+        train(replace(first, batch_size=100))
+    with pytest.raises(UsageError):
+        train(replace(first, lora_targets=("no such layer",)))
+    assert train(first).card["settings"]["batch_size"] == 4
+
+
+def test_too_many_dev_rows_are_refused_by_name(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--dev-rows 999") as raised:
+        train(replace(config, out=tmp_path / "out", dev_rows=999))
+    assert "--dev-rows" in raised.value.hint
+
+
+def test_tensorboard_is_missed_at_the_start(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tensorboard", "tensorboardX"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if not installed
+    with pytest.raises(UsageError, match="tensorboard") as raised:
+        train(replace(config, out=tmp_path / "out", tensorboard=True))
+    assert "pip install tensorboard" in raised.value.hint
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_trains_and_merges(config: TrainConfig, tmp_path: Path) -> None:
