@@ -90,11 +90,7 @@ def read_languages(data: Path, languages: Sequence[str]) -> dict[str, Pairs]:
     InputError
         A file is empty or damaged, or the numbers of lines differ.
     """
-    pairs = {language: read_pairs(data, language) for language in languages}
-    for language, (sentences, _) in pairs.items():
-        if not sentences:
-            raise InputError(f"Tatoeba's {language}: the files are empty", hint=LAYOUT)
-    return pairs
+    return {language: read_pairs(data, language) for language in languages}
 
 
 def evaluate_tatoeba_models(

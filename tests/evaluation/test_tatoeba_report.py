@@ -88,5 +88,5 @@ def test_a_missing_folder_tells_the_layout(tmp_path: Path) -> None:
 
 def test_empty_files_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "deu", "", "")
-    with pytest.raises(InputError, match="deu: the files are empty"):
+    with pytest.raises(InputError, match="deu is empty"):
         read_languages(tmp_path, ("deu",))
