@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bitextmine.device_choice import CPU
 from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.heads import Head
+from bitextmine.encoders.transformer.loading import is_unused
+from bitextmine.encoders.transformer.loading import load_model as read_model
 from bitextmine.encoders.transformer.tokens import Tokeniser, load_tokeniser
-from bitextmine.errors import EncoderError, UsageError
+from bitextmine.errors import UsageError
 from bitextmine.search.neighbours import Floats
 from bitextmine.training.config import TrainConfig
 
-_T5_CLASSES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 # Names of the matrices that make queries and values, in the families of encoders.
 _TARGETS = (
     ("q", "v"),
@@ -25,7 +27,6 @@ _TARGETS = (
     ("q_lin", "v_lin"),
     ("Wqkv",),  # ModernBERT makes keys with them, in one matrix
 )
-_UNUSED = ("pooler.", "lm_head.", "cls.")  # of the pre-training task
 _DEV_BATCH = 64  # sentences
 
 
@@ -120,46 +121,16 @@ def load_model(description: Description, config: TrainConfig, dtype: torch.dtype
         The adapter's target modules are not in the model.
     """
     full = config.method == "full"
-    model = _load(description, torch.float32 if full else dtype, config.trust_remote_code)
+    held = torch.float32 if full else dtype
+    model = read_model(description, CPU, held, config.trust_remote_code)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if full:
         for name, parameter in model.named_parameters():
             # Gradients never reach these, which several processes would wait for.
-            parameter.requires_grad_(not any(part in f"{name}." for part in _UNUSED))
+            parameter.requires_grad_(not is_unused(name))
         return model
     return _adapted(model, config)
-
-
-def _load(description: Description, dtype: torch.dtype, trust_remote_code: bool) -> Any:
-    transformers = importlib.import_module("transformers")
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    model_class = getattr(transformers, _T5_CLASSES.get(description.model_type, "AutoModel"))
-    try:
-        model, found = model_class.from_pretrained(
-            description.folder,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-        )
-    except (RuntimeError, ValueError, OSError, KeyError, ImportError) as error:
-        raise EncoderError(
-            f"cannot load {description.folder}: {str(error).strip().partition(chr(10))[0][:300]}",
-            hint="config.json and the weights must belong together; fetch the model again",
-        ) from error
-    missing = [
-        name for name in found["missing_keys"] if not any(part in f"{name}." for part in _UNUSED)
-    ]
-    if missing or found["mismatched_keys"]:
-        wrong = str(sorted([*missing, *found["mismatched_keys"]])[0])
-        raise EncoderError(
-            f"the weights in {description.folder} are not those of config.json:"
-            f" {wrong} is missing or of another shape",
-            hint="config.json and the weights must belong together; fetch the model again",
-        )
-    return model
 
 
 def _adapted(model: Any, config: TrainConfig) -> Any:

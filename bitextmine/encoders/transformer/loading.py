@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bitextmine.checkpoints.layout import ADAPTER_CONFIG
 from bitextmine.checkpoints.tensors import open_checkpoint
+from bitextmine.device_choice import CPU
 from bitextmine.encoders.transformer.batches import Groups
 from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.flat_bert import FlatBert
@@ -80,9 +81,8 @@ def load_backbone(
     EncoderError
         The weights are damaged, incomplete, of another shape, or do not fit into the device.
     """
-    _refuse_adapter(description.folder)
     _require_room(description.folder, device, dtype)  # damaged weights are told here, by name
-    model = _load_model(description, device, dtype, trust_remote_code)
+    model = load_model(description, device, dtype, trust_remote_code)
     backbone: Backbone
     if FlatT5.fits(model.config):
         backbone = FlatT5(model, device, dtype)
@@ -121,13 +121,24 @@ def _refuse_adapter(folder: Path) -> None:
         )
 
 
-def _load_model(
+def load_model(
     description: Description, device: str, dtype: torch.dtype, trust_remote_code: bool
 ) -> Any:
-    """Load with transformers, and make sure that nothing was made up.
+    """Load a checkpoint with transformers, for mining or training; nothing in it is made up.
 
     Straight onto the device: eight GPUs must not need eight copies in the host's memory.
+
+    Returns
+    -------
+    PreTrainedModel
+        In evaluation mode.
+
+    Raises
+    ------
+    EncoderError
+        The weights are damaged, incomplete, of another shape, or have an adapter beside them.
     """
+    _refuse_adapter(description.folder)
     transformers = importlib.import_module("transformers")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -136,7 +147,7 @@ def _load_model(
         model, found = model_class.from_pretrained(
             description.folder,
             dtype=dtype,
-            device_map=device,
+            device_map=None if device == CPU else device,
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
@@ -153,7 +164,7 @@ def _load_model(
 
 def _require_whole(model: Any, found: dict[str, Any], folder: Path) -> None:
     """Refuse weights of which some were made up, or that have layers beyond the model's."""
-    wrong = [name for name in found["missing_keys"] if not _unused(name)]
+    wrong = [name for name in found["missing_keys"] if not is_unused(name)]
     wrong += [str(mismatch[0]) for mismatch in found["mismatched_keys"]]
     if wrong:
         raise EncoderError(
@@ -171,7 +182,8 @@ def _require_whole(model: Any, found: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _unused(name: str) -> bool:
+def is_unused(name: str) -> bool:
+    """Tell whether a weight belongs to the task of pre-training, and has no say in vectors."""
     return any(name.startswith(part) or f".{part}" in name for part in _UNUSED)
 
 
