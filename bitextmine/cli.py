@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that ``--help`` and completion answer at once
 """
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from bitextmine.config import MineConfig
 from bitextmine.encoders.names import M_ST5_ADAPTER, M_ST5_BASE
 from bitextmine.eval_commands import evaluate
 from bitextmine.flags import (
+    DEVICES,
     ENCODER,
     FILE,
     INPUT,
+    MEMORY,
     OUTPUT,
     SEARCH,
+    SEED,
     SELECT,
     TALK,
     THREADS,
@@ -56,9 +60,11 @@ def main() -> None:
     SEARCH,
     SELECT,
     OUTPUT,
+    SEED,
     workdir_option(
         "Keep all stages here, to resume or select again. Default: temporary.", required=False
     ),
+    MEMORY,
     THREADS,
     TALK,
 )
@@ -212,7 +218,7 @@ _MADE = "The work directory of the stages before."
 
 
 @main.command(cls=ManyValues)
-@options(INPUT, workdir_option(_KEPT, required=True), TALK)
+@options(INPUT, workdir_option(_KEPT, required=True), MEMORY, TALK)
 def shard(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Stage 1: read, normalise, drop duplicates, shard.
 
@@ -226,7 +232,7 @@ def shard(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
 
 
 @main.command()
-@options(ENCODER, workdir_option(_MADE, required=True), THREADS, TALK)
+@options(ENCODER, SEED, workdir_option(_MADE, required=True), THREADS, TALK)
 def encode(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Stage 2: turn the sentences into vectors.
 
@@ -240,12 +246,13 @@ def encode(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
 
 
 @main.command()
-@options(SEARCH, workdir_option(_MADE, required=True), THREADS, TALK)
+@options(SEARCH, SEED, workdir_option(_MADE, required=True), DEVICES, MEMORY, THREADS, TALK)
 def search(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Stage 3: find the nearest neighbours, both ways.
 
     \b
     bitextmine search --workdir work -k 4
+    bitextmine search --workdir work --memory 8G --search ivf
     """
     start(quiet=quiet, verbose=verbose)
     config = choices.SearchConfig(**flags)
@@ -263,7 +270,7 @@ def _run_stage(stage: str, config: Any, root: Path) -> None:
 
 
 @main.command()
-@options(SELECT, OUTPUT, workdir_option(_MADE, required=True), TALK)
+@options(SELECT, OUTPUT, workdir_option(_MADE, required=True), MEMORY, TALK)
 def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Stage 4: choose pairs, again and again in seconds.
 
@@ -273,7 +280,7 @@ def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
         --format jsonl --out pairs.jsonl.zst
     """
     start(quiet=quiet, verbose=verbose)
-    names = {name: flags[name] for name in ("margin", "retrieval", "threshold", "top")}
+    names = {f.name: flags[f.name] for f in fields(choices.SelectConfig)}
     selecting = choices.SelectConfig(**names)
     selecting.check_selecting()
     output = choices.OutputConfig(**{k: v for k, v in flags.items() if k not in names})

@@ -13,14 +13,17 @@ from typing import Any, Literal, get_args
 
 from bitextmine.encoders.options import Dtype, EncoderOptions, Pooling
 from bitextmine.errors import UsageError
+from bitextmine.memory import LEAST_BYTES, told_bytes
 
 InputFormat = Literal["text", "ids", "tsv", "jsonl", "parquet"]
 InvalidText = Literal["reject", "replace", "fail"]
 Margin = Literal["ratio", "distance", "absolute"]
 Retrieval = Literal["max", "intersect", "fwd", "bwd", "union"]
+Store = Literal["fp16", "int8"]
 OutputFormat = Literal["laser", "tsv", "moses", "tmx", "jsonl"]
 
 MOST_THREADS = 1024
+MOST_NEIGHBOURS = 64  # more would make the lists the largest part of the search
 LEAST_LENGTH = 4  # tokens: two special ones, and something between them
 LEAST_BATCH_TOKENS = 256
 SCENERY = {"scenery": True}  # metadata of fields that cannot change a result
@@ -57,6 +60,15 @@ def _at_least(flag: str, value: int | None, least: int) -> None:
         raise UsageError(f"{flag} is {value}", hint=f"{flag} must be {least} or more")
 
 
+def check_memory(n_bytes: int) -> None:
+    """Refuse a budget in which not even the program itself finds room."""
+    if n_bytes and n_bytes < LEAST_BYTES:
+        raise UsageError(
+            f"--memory is {told_bytes(n_bytes)}",
+            hint=f"give at least {told_bytes(LEAST_BYTES)}: the program alone takes two thirds",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShardConfig:
     """What to read, and which lines count as sentences."""
@@ -71,6 +83,7 @@ class ShardConfig:
     max_chars: int = 2000  # longer lines are documents, not sentences
     on_invalid: InvalidText = "reject"  # what to do with a line that is not valid UTF-8
     shard_size: int = 250_000  # sentences a shard, about
+    memory: int = field(default=0, metadata=SCENERY)  # bytes; 0 = half of what there is
 
     def check_sharding(self) -> None:
         """Refuse what contradicts itself."""
@@ -79,6 +92,7 @@ class ShardConfig:
         _at_least("--min-chars", self.min_chars, 1)
         _at_least("--max-chars", self.max_chars, self.min_chars)
         _at_least("--shard-size", self.shard_size, 1)
+        check_memory(self.memory)
         for flag, paths in (("--src", self.src), ("--tgt", self.tgt)):
             if not paths:
                 raise UsageError(f"{flag} names no file", hint=f"give {flag} FILE, or - for stdin")
@@ -129,6 +143,8 @@ class EncodeConfig:
     pooling: Pooling | None = None  # None = what the model's files say, else mean
     dtype: Dtype = "auto"  # of matrix products: bfloat16 on a GPU, float32 on a CPU
     trust_remote_code: bool = False
+    dim: int | None = None  # of the stored vectors, by PCA; None = the encoder's own
+    store: Store = "fp16"  # number format of the stored vectors
     devices: tuple[str, ...] = field(default=(), metadata=SCENERY)  # () = all GPUs, else the CPU
     batch_tokens: int = field(default=0, metadata=SCENERY)  # 0 = by device
     compile: bool = field(default=True, metadata=SCENERY)
@@ -142,6 +158,8 @@ class EncodeConfig:
     def check_encoding(self) -> None:
         """Refuse what contradicts itself."""
         _one_of("--dtype", self.dtype, Dtype)
+        _one_of("--store", self.store, Store)
+        _at_least("--dim", self.dim, 1)
         if self.pooling is not None:
             _one_of("--pooling", self.pooling, Pooling)
         _at_least("--max-length", self.max_length, LEAST_LENGTH)
@@ -158,14 +176,23 @@ class EncodeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """How many neighbours to find."""
+    """How many neighbours to find, and how."""
 
     k: int = 4  # neighbours a direction, as in LASER
+    search: str = "auto"  # exact, ivf, hnsw, or a factory string of FAISS
+    seed: int = 1  # of the sample that an index is trained on
+    memory: int = field(default=0, metadata=SCENERY)  # bytes; 0 = half of what there is
+    devices: tuple[str, ...] = field(default=(), metadata=SCENERY)  # () = all GPUs, else the CPU
     threads: int = field(default=0, metadata=SCENERY)  # 0 = all cores
 
     def check_searching(self) -> None:
         """Refuse what contradicts itself."""
         _at_least("-k", self.k, 1)
+        if self.k > MOST_NEIGHBOURS:
+            raise UsageError(f"-k is {self.k}", hint=f"give at most {MOST_NEIGHBOURS}")
+        _at_least("--seed", self.seed, 0)
+        _at_least("--threads", self.threads, 0)
+        check_memory(self.memory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,12 +203,14 @@ class SelectConfig:
     retrieval: Retrieval = "max"
     threshold: float | None = None  # None = the encoder's own
     top: int | None = None  # at most this many pairs, the best ones
+    memory: int = field(default=0, metadata=SCENERY)  # bytes; 0 = half of what there is
 
     def check_selecting(self) -> None:
         """Refuse what contradicts itself."""
         _one_of("--margin", self.margin, Margin)
         _one_of("--retrieval", self.retrieval, Retrieval)
         _at_least("--top", self.top, 1)
+        check_memory(self.memory)
         if self.threshold is not None and not isfinite(self.threshold):
             raise UsageError(
                 f"--threshold is {self.threshold}, not a finite number",

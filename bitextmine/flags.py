@@ -10,6 +10,7 @@ from bitextmine import config as choices
 from bitextmine.config import MineConfig
 from bitextmine.device_choice import parse_devices
 from bitextmine.encoders.options import Dtype, Pooling
+from bitextmine.memory import parse_memory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,6 +39,10 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 
 def _devices(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     return parse_devices(value) if value else ()
+
+
+def _memory(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    return parse_memory(value) if value else 0
 
 
 D = MineConfig  # its class attributes are the defaults
@@ -127,22 +132,18 @@ CHOICE = [
     click.option(
         "--tgt-lang", default=D.tgt_lang, metavar="CODE", help="Language of the target side."
     ),
-    click.option(
-        "--seed",
-        type=int,
-        default=D.seed,
-        show_default=True,
-        help="Of the sample whose language is found out.",
-    ),
 ]
-COMPUTING = [
+DEVICES = [
     click.option(
         "--devices",
         default="",
         callback=_devices,
         metavar="LIST",
-        help="Where to encode: cpu, cuda, cuda:0,1 … Default: every visible GPU, else the CPU.",
+        help="Where to compute: cpu, cuda, cuda:0,1 … Default: every visible GPU, else the CPU.",
     ),
+]
+COMPUTING = [
+    *DEVICES,
     click.option(
         "--dtype",
         type=_choice(Dtype),
@@ -187,7 +188,23 @@ COMPUTING = [
         help="Run Python code that comes with the checkpoint.",
     ),
 ]
-ENCODER = [*CHOICE, *COMPUTING]
+STORING = [
+    click.option(
+        "--dim",
+        type=int,
+        default=D.dim,
+        metavar="N",
+        help="Keep N dimensions of the vectors (PCA of a sample): less disk, faster search.",
+    ),
+    click.option(
+        "--store",
+        type=_choice(choices.Store),
+        default=D.store,
+        show_default=True,
+        help="Number format of the vectors on disk; int8 halves them.",
+    ),
+]
+ENCODER = [*CHOICE, *COMPUTING, *STORING]
 THREADS = [
     click.option(
         "--threads",
@@ -197,9 +214,36 @@ THREADS = [
         help="Processor cores to use; 0, the default, is all that this job may use.",
     ),
 ]
+SEED = [
+    click.option(
+        "--seed",
+        type=int,
+        default=D.seed,
+        show_default=True,
+        help="Of every sample: to find out languages, to fit --dim, to train an index.",
+    ),
+]
+MEMORY = [
+    click.option(
+        "--memory",
+        default="",
+        callback=_memory,
+        metavar="SIZE",
+        help="Main memory to take at most, the encoder aside: 8G … Default: half of what the"
+        " machine or the job has.",
+    ),
+]
 SEARCH = [
     click.option(
         "-k", "k", type=int, default=D.k, show_default=True, help="Neighbours a sentence."
+    ),
+    click.option(
+        "--search",
+        default=D.search,
+        show_default=True,
+        metavar="METHOD",
+        help="exact, ivf, hnsw, a FAISS factory string (IVF4096,Flat), or auto: exact, unless"
+        " that would take hours and an index would not.",
     ),
 ]
 SELECT = [

@@ -17,12 +17,14 @@ from bitextmine.config import (
     settings_of,
 )
 from bitextmine.corpus import expand_inputs
+from bitextmine.device_choice import CPU, usable_devices
 from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import all_encoded, check_usable, encode_shard, encoded_counts
 from bitextmine.engines.devices import run_on_devices
 from bitextmine.engines.local import run_tasks
 from bitextmine.languages import load_ahead
 from bitextmine.machine import usable_threads
+from bitextmine.memory import working_memory
 from bitextmine.model_choice import (
     ModelChoice,
     choose_model,
@@ -41,10 +43,17 @@ from bitextmine.results import (
     write_results,
 )
 from bitextmine.runcard import RunCard
-from bitextmine.searching import load_neighbours, merge_shard, search_block
+from bitextmine.searching import (
+    load_neighbours,
+    merge_panel,
+    remove_merged_blocks,
+    search_block,
+    set_grid,
+    stored_dim,
+)
 from bitextmine.select import select_pairs
 from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
-from bitextmine.workdir import SIDES, Side, Workdir, opened_workdir
+from bitextmine.workdir import SIDES, Workdir, opened_workdir
 from bitextmine.writing import write_json
 
 LOG = logging.getLogger(__name__)
@@ -177,7 +186,7 @@ def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource
 
         run_on_devices(
             encode_shard, tasks, source.devices,
-            report=report, name=lambda task: f"{task[1]} shard {task[2]}",
+            report=report, name=lambda task: f"encoding {task[1]} shard {task[2]}",
         )  # fmt: skip
 
 
@@ -186,12 +195,36 @@ def search(workdir: Workdir, config: SearchConfig, card: RunCard) -> None:
     workdir.stage_settings("encode")
     with card.finishing(workdir, "search"):
         workdir.claim("search", settings_of(config, SearchConfig))
-        shards: dict[Side, range] = {side: range(count_shards(workdir, side)) for side in SIDES}
-        blocks = product(shards["src"], shards["tgt"])
-        run_tasks(search_block, ((workdir.root, src, tgt, config) for src, tgt in blocks))
-        for side in SIDES:
-            tasks = ((workdir.root, side, number, config) for number in shards[side])
-            run_tasks(merge_shard, tasks)
+        if not workdir.done("search").exists():
+            _search_exactly(workdir, config)
+
+
+def _search_exactly(workdir: Workdir, config: SearchConfig) -> None:
+    """Compare everything with everything, block by block on all devices, and merge the lists."""
+    devices = usable_devices(config.devices)
+    memory = working_memory(config.memory)
+    grid = set_grid(
+        workdir, dim=stored_dim(workdir), k=config.k, memory=memory,
+        on_gpu=devices[0] != CPU, n_devices=len(devices),
+    )  # fmt: skip
+    threads = max(usable_threads(config.threads) // len(devices), 1)
+    blocks = product(range(len(grid.src)), range(len(grid.tgt)))
+    tasks = [(workdir.root, src, tgt, config.k, threads) for src, tgt in blocks]
+    LOG.info("searching %d block(s) on %s", len(tasks), ", ".join(devices))
+    total = sum(grid.src.shards) * sum(grid.tgt.shards)
+    with bar("search", total=total, unit="cosines") as progress:
+
+        def report(pairs: int) -> None:
+            progress.update(pairs)
+
+        run_on_devices(
+            search_block, tasks, devices,
+            report=report, name=lambda task: f"searching block {task[1]}-{task[2]}",
+        )  # fmt: skip
+    for side in SIDES:
+        panels = range(len(grid.cut(side)))
+        run_tasks(merge_panel, ((workdir.root, side, p, config.k, memory) for p in panels))
+    remove_merged_blocks(workdir)
 
 
 def select(

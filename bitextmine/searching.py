@@ -1,93 +1,201 @@
-"""The search stage: blocks of two shards, then one list of neighbours a sentence.
+"""The search stage: blocks of two panels, then one list of neighbours a sentence.
 
-Tasks: ``search_block`` (a src shard against a tgt shard, both directions at
-once) and ``merge_shard`` (all blocks of one shard). Lists are merged before any
-margin is computed, so the pairs do not depend on the number of shards.
+Tasks: ``search_block`` (a src panel against a tgt panel, both directions at once) and
+``merge_panel`` (all blocks of one panel). Lists are merged before any margin is computed, so
+the pairs do not depend on how the rows were cut.
 """
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bitextmine.accounts import count_shards
-from bitextmine.config import SearchConfig
-from bitextmine.machine import usable_threads
-from bitextmine.progress import bar
-from bitextmine.search.merge import merge_neighbours
-from bitextmine.search.neighbours import Neighbours
-from bitextmine.workdir import Side, Workdir
-from bitextmine.writing import atomic_write
+from bitextmine.engines.device_worker import Report
+from bitextmine.search.grid import Grid, as_dict, as_grid, block_bytes, plan_grid
+from bitextmine.search.lists import StoredNeighbours, save_lists
+from bitextmine.search.merge import merge_files
+from bitextmine.search.neighbours import Ids, Neighbours
+from bitextmine.search.rows import Rows
+from bitextmine.workdir import SIDES, Direction, Side, Workdir
+from bitextmine.writing import read_json, write_json
+
+LOG = logging.getLogger(__name__)
+
+DIRECTIONS: dict[Side, Direction] = {"src": "fwd", "tgt": "bwd"}
 
 
-def search_block(root: Path, src_shard: int, tgt_shard: int, config: SearchConfig) -> None:
-    """Find the k nearest neighbours between two shards, in both directions."""
+def search_block(
+    root: Path, src_panel: int, tgt_panel: int, k: int, threads: int,
+    *, device: str, report: Report,
+) -> None:  # fmt: skip
+    """Find the k nearest neighbours between two panels, in both directions.
+
+    Parameters
+    ----------
+    root : Path
+        The work directory.
+    src_panel, tgt_panel : int
+        Which block of the grid.
+    k : int
+        Neighbours a sentence.
+    threads : int
+        Processor cores to use.
+    device : str
+        Where to compute.
+    report : callable
+        Told how many more pairs of sentences are compared, those of earlier runs included.
+
+    Raises
+    ------
+    EncoderError
+        A vector is not finite.
+    OutputError
+        The disk is full.
+    """
+    workdir = Workdir(root)
+    paths = {d: workdir.block(src_panel, tgt_panel, d) for d in DIRECTIONS.values()}
+    grid = read_grid(workdir)
+    if all(path.exists() for path in paths.values()):
+        report(grid.src.rows(src_panel) * grid.tgt.rows(tgt_panel))
+        return
     from bitextmine.search.exact import two_way_neighbours  # imports torch
 
-    workdir = Workdir(root)
-    path = workdir.block(src_shard, tgt_shard)
-    if path.exists():
-        return
-    src, tgt = workdir.shard("src", src_shard), workdir.shard("tgt", tgt_shard)
-    embeddings = [np.load(f.embeddings, mmap_mode="r", allow_pickle=False) for f in (src, tgt)]
-    numbers = [np.load(f.numbers, allow_pickle=False) for f in (src, tgt)]
-    with bar("search", total=len(numbers[0]) * len(numbers[1]), unit="cosines") as progress:
-        fwd, bwd = two_way_neighbours(
-            embeddings[0],
-            embeddings[1],
-            k=config.k,
-            src_ids=numbers[0],
-            tgt_ids=numbers[1],
-            threads=usable_threads(config.threads),
-            progress=progress.update,
-        )
-    _save(path, fwd=fwd, bwd=bwd)
+    src = Panel(workdir, "src", grid.src.pieces(src_panel))
+    tgt = Panel(workdir, "tgt", grid.tgt.pieces(tgt_panel))
+    fwd, bwd = two_way_neighbours(
+        src.vectors(), tgt.vectors(), k=k, src_ids=src[:], tgt_ids=tgt[:],
+        device=device, threads=threads, progress=report,
+    )  # fmt: skip
+    save_lists(paths["fwd"], fwd)
+    save_lists(paths["bwd"], bwd)
 
 
-def merge_shard(root: Path, side: Side, shard: int, config: SearchConfig) -> None:
-    """Merge what the blocks of one shard found into the k nearest of the whole other side."""
+def merge_panel(root: Path, side: Side, panel: int, k: int, memory: int) -> None:
+    """Merge what the blocks of one panel found into the k nearest of the whole other side."""
     workdir = Workdir(root)
-    path = workdir.shard(side, shard).neighbours
+    path = workdir.neighbours(side, panel)
     if path.exists():
         return
+    grid = read_grid(workdir)
     if side == "src":
-        blocks = [workdir.block(shard, tgt) for tgt in range(count_shards(workdir, "tgt"))]
-        merged = merge_neighbours([_load(block, "fwd") for block in blocks], config.k)
-        _save(path, fwd=merged)
+        blocks = [workdir.block(panel, other, "fwd") for other in range(len(grid.tgt))]
     else:
-        blocks = [workdir.block(src, shard) for src in range(count_shards(workdir, "src"))]
-        merged = merge_neighbours([_load(block, "bwd") for block in blocks], config.k)
-        _save(path, bwd=merged)
+        blocks = [workdir.block(other, panel, "bwd") for other in range(len(grid.src))]
+    merge_files(blocks, k, path, memory=memory)
+
+
+class Panel:
+    """The rows of a panel; as a sequence, the numbers of its sentences.
+
+    Shards are opened when they are read, since a side may have more shards than a process may
+    have open files.
+    """
+
+    def __init__(self, workdir: Workdir, side: Side, pieces: Sequence[tuple[int, slice]]) -> None:
+        self._pieces = [(workdir.shard(side, shard), rows) for shard, rows in pieces]
+        self._starts = np.cumsum([0, *(rows.stop - rows.start for _, rows in self._pieces)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, rows: slice) -> Ids:
+        start, stop, _ = rows.indices(len(self))
+        read = [np.empty(0, np.int64)]
+        for (files, part), first in zip(self._pieces, self._starts[:-1].tolist(), strict=True):
+            begin, end = max(start - first, 0), min(stop - first, part.stop - part.start)
+            if begin < end:
+                numbers = np.load(files.numbers, mmap_mode="r", allow_pickle=False)
+                read.append(numbers[part.start + begin : part.start + end])
+        return np.concatenate(read)
+
+    def vectors(self) -> Rows:
+        """Map the vectors into memory."""
+        return Rows(
+            [
+                np.load(files.embeddings, mmap_mode="r", allow_pickle=False)[rows]
+                for files, rows in self._pieces
+            ]
+        )
+
+
+def set_grid(
+    workdir: Workdir, *, dim: int, k: int, memory: int, on_gpu: bool, n_devices: int
+) -> Grid:
+    """Return the grid of this work directory: that of an earlier run, or a new one.
+
+    An earlier grid stays as long as its blocks fit the memory of this run; else the search
+    begins anew, in smaller blocks.
+
+    Raises
+    ------
+    UsageError
+        Not even a small block fits the memory.
+    """
+    if workdir.grid.exists():
+        grid = read_grid(workdir)
+        needed = block_bytes(*grid.largest_block(), dim=dim, k=k)
+        if needed * n_devices <= memory or workdir.done("search").exists():
+            return grid
+    grid = plan_grid(
+        shard_sizes(workdir, "src"), shard_sizes(workdir, "tgt"), dim=dim, k=k, memory=memory,
+        on_gpu=on_gpu, n_devices=n_devices,
+    )  # fmt: skip
+    if workdir.grid.exists() and read_grid(workdir) != grid:
+        LOG.warning("less memory than before: the search begins anew, in smaller blocks")
+        remove_blocks(workdir)
+    write_json(workdir.grid, as_dict(grid))
+    return grid
+
+
+def shard_sizes(workdir: Workdir, side: Side) -> list[int]:
+    """Return how many sentences each shard has."""
+    shards = range(count_shards(workdir, side))
+    return [int(read_json(workdir.shard(side, shard).done)["unique"]) for shard in shards]
+
+
+def read_grid(workdir: Workdir) -> Grid:
+    """Read how the rows of both sides were cut."""
+    return as_grid(read_json(workdir.grid))
+
+
+def remove_blocks(workdir: Workdir) -> None:
+    """Remove the lists of blocks and panels, and last what says how they were cut."""
+    remove_merged_blocks(workdir)
+    for side in SIDES:
+        for path in workdir.neighbours(side, 0).parent.glob("*.npy"):
+            path.unlink(missing_ok=True)
+    workdir.grid.unlink(missing_ok=True)
+
+
+def remove_merged_blocks(workdir: Workdir) -> None:
+    """Remove the lists of blocks once those of all panels are there."""
+    for path in workdir.grid.parent.glob("*.npy"):
+        path.unlink(missing_ok=True)
+
+
+def stored_neighbours(workdir: Workdir, side: Side) -> StoredNeighbours:
+    """Return the neighbours of a whole side, as they are on disk; ids are sentence numbers."""
+    cut = read_grid(workdir).cut(side)
+    panels = range(len(cut))
+    return StoredNeighbours(
+        numbers=[Panel(workdir, side, cut.pieces(panel)) for panel in panels],
+        files=[workdir.neighbours(side, panel) for panel in panels],
+    )
 
 
 def load_neighbours(workdir: Workdir, side: Side) -> Neighbours:
-    """Return the neighbours of a whole side; row i is sentence number i.
-
-    Returns
-    -------
-    Neighbours
-        (n, k); ids are sentence numbers of the other side.
-    """
-    direction = "fwd" if side == "src" else "bwd"
-    shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
-    numbers = [np.load(files.numbers, allow_pickle=False) for files in shards]
-    lists = [_load(files.neighbours, direction) for files in shards]
-    n, k = sum(map(len, numbers)), lists[0].k
-    cosines, ids = np.empty((n, k), np.float32), np.empty((n, k), np.int64)
-    for rows, part in zip(numbers, lists, strict=True):
-        cosines[rows], ids[rows] = part.cosines, part.ids
+    """Return the neighbours of a whole side in memory; row i is sentence number i."""
+    stored = stored_neighbours(workdir, side)
+    cosines = np.empty((len(stored), stored.k), np.float32)
+    ids = np.empty((len(stored), stored.k), np.int64)
+    for numbers, part in stored.blocks(1 << 20):
+        cosines[numbers], ids[numbers] = part.cosines, part.ids
     return Neighbours(cosines, ids)
 
 
-def _save(path: Path, **lists: Neighbours) -> None:
-    arrays = {}
-    for direction, found in lists.items():
-        arrays[f"{direction}_cosines"] = found.cosines
-        arrays[f"{direction}_ids"] = found.ids.astype(np.uint32)  # 8 bytes an entry in all
-    with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
-
-
-def _load(path: Path, direction: str) -> Neighbours:
-    with np.load(path, allow_pickle=False) as arrays:
-        ids = arrays[f"{direction}_ids"].astype(np.int64)
-        return Neighbours(arrays[f"{direction}_cosines"], ids)
+def stored_dim(workdir: Workdir) -> int:
+    """Return how many numbers a stored vector has."""
+    path = workdir.shard("src", 0).embeddings
+    return int(np.load(path, mmap_mode="r", allow_pickle=False).shape[1])

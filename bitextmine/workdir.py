@@ -15,8 +15,10 @@ name, so a file that exists is finished and is what this run would have made.
             text.bin offsets.npy ids.npy numbers.npy [keys.bin key_offsets.npy]
             duplicates.npy shard.json
             embeddings.npy encoded.json
-            neighbours.npz            k nearest sentences of the other side
-    blocks/0000-0000.npz              neighbours found between two shards
+        places.npy                    where each sentence number is: shard << 32 | row
+        neighbours/0000.npy           k nearest sentences of the other side, a panel's
+    blocks/grid.json                  how the rows of both sides were cut into panels
+    blocks/0000-0000.fwd.npy .bwd.npy neighbours found between two panels
 """
 
 import fcntl
@@ -35,9 +37,10 @@ from bitextmine.version import __version__
 from bitextmine.writing import explained_write, read_json, write_json
 
 LINE_BITS = 40  # an id is file << 40 | line: room for 8 million files of 10^12 lines
-LAYOUT = 2  # changes whenever files of an older work directory would be misread
+LAYOUT = 3  # changes whenever files of an older work directory would be misread
 
 Side = Literal["src", "tgt"]
+Direction = Literal["fwd", "bwd"]
 SIDES: tuple[Side, Side] = ("src", "tgt")
 
 
@@ -97,11 +100,6 @@ class ShardFiles:
         """Counts of encoding; exists when ``embeddings`` does."""
         return self.folder / "encoded.json"
 
-    @property
-    def neighbours(self) -> Path:
-        """The k nearest sentences of the other side."""
-        return self.folder / "neighbours.npz"
-
 
 @dataclass(frozen=True)
 class Workdir:
@@ -139,9 +137,22 @@ class Workdir:
         """The files of one shard."""
         return ShardFiles(self.root / side / "shards" / f"{shard:04d}")
 
-    def block(self, src_shard: int, tgt_shard: int) -> Path:
-        """Neighbours between two shards, both directions."""
-        return self.root / "blocks" / f"{src_shard:04d}-{tgt_shard:04d}.npz"
+    def places(self, side: Side) -> Path:
+        """Where each sentence number of a side is: shard << 32 | row; int64."""
+        return self.root / side / "places.npy"
+
+    @property
+    def grid(self) -> Path:
+        """How the rows of both sides were cut into panels for the search."""
+        return self.root / "blocks" / "grid.json"
+
+    def block(self, src_panel: int, tgt_panel: int, direction: Direction) -> Path:
+        """Neighbours between two panels, in one direction."""
+        return self.root / "blocks" / f"{src_panel:04d}-{tgt_panel:04d}.{direction}.npy"
+
+    def neighbours(self, side: Side, panel: int) -> Path:
+        """The k nearest sentences of the whole other side, for the rows of a panel."""
+        return self.root / side / "neighbours" / f"{panel:04d}.npy"
 
     def done(self, stage: str) -> Path:
         """What was noted about a stage; exists when the stage is finished."""
@@ -167,6 +178,7 @@ class Workdir:
             for side in SIDES:
                 (self.root / side / "lines").mkdir(parents=True, exist_ok=True)
                 (self.root / side / "shards").mkdir(exist_ok=True)
+                (self.root / side / "neighbours").mkdir(exist_ok=True)
             (self.root / "blocks").mkdir(exist_ok=True)
 
     def stage_settings(self, stage: str) -> dict[str, Any]:

@@ -284,7 +284,7 @@ def test_a_stage_that_died_is_not_taken_for_finished(
     shard = ("shard", "--src", src, "--tgt", tgt, *work)
     encode = ("encode", "--model", "toy", "--src-lang", "de", "--tgt-lang", "en", *work)
     stages = [(shard, encode, "build_shard"), (encode, ("search", *work), "encode_shard")]
-    stages += [(("search", *work), ("select", *work), "merge_shard")]
+    stages += [(("search", *work), ("select", *work), "merge_panel")]
     for stage, following, task in stages:
         with monkeypatch.context() as patch:
             patch.setattr(pipeline, task, lambda *arguments, **named: 1 / 0)

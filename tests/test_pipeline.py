@@ -177,7 +177,7 @@ def test_select_again_needs_no_search(
     other = {"margin": "distance", "retrieval": "union"}
     fresh = mine(config(corpus, **other))
     mine(config(corpus, workdir=tmp_path / "work"))
-    for task in ("build_shard", "encode_shard", "search_block", "merge_shard"):
+    for task in ("build_shard", "encode_shard", "search_block", "merge_panel"):
         monkeypatch.setattr(pipeline, task, lambda *arguments: None)
     again = mine(config(corpus, workdir=tmp_path / "work", **other))
     assert again.pairs == fresh.pairs

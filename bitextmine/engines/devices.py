@@ -72,7 +72,7 @@ def run_on_devices(
         Told of every unit of work done. Negative when a worker has died: what it had reported
         of its task does not count, since the second attempt reports all of it again.
     name : callable
-        Says which task it is, for messages: "src shard 3".
+        Says what a task does, for messages: "encoding src shard 3".
 
     Raises
     ------
@@ -208,7 +208,7 @@ class _Run:
                 raise error
             case Broken(traceback):
                 raise RuntimeError(
-                    f"encoding {self._current(worker)} on {worker.device} failed in its worker:"
+                    f"{self._current(worker)} on {worker.device} failed in its worker:"
                     f"\n\n{traceback}"
                 )
 
@@ -220,7 +220,7 @@ class _Run:
         worker.connection.close()
         if worker.reported:
             self._report(-worker.reported)
-        when = "while encoding" if worker.ready else "before it could begin with"
+        when = "while" if worker.ready else "before it could begin with"
         what = f"{when} {self._current(worker)}"
         if task in self._tried:
             raise EncoderError(
@@ -239,8 +239,8 @@ class _Run:
 def _remedy(worker: _Worker) -> str:
     if worker.ready:
         return (
-            "give the job more memory or use a smaller --batch-tokens; dmesg tells of processes "
-            "that were killed for memory"
+            "give the job more memory or use a smaller --batch-tokens or --memory; dmesg tells of "
+            "processes that were killed for memory"
         )
     return (
         "see what it said above; a script of your own that uses several devices needs "

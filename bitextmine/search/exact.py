@@ -16,9 +16,10 @@ from functools import partial
 
 import torch
 
-from bitextmine.search.neighbours import Halfs, Ids, Neighbours
+from bitextmine.search.neighbours import Ids, Neighbours
 from bitextmine.search.precision import GemmName, Precision, choose_dtype, measure_precision
 from bitextmine.search.proof import Ranking
+from bitextmine.search.rows import Rows, Stored
 from bitextmine.search.score_block import TILE, ScoreBlock
 from bitextmine.search.shortlists import Shortlists
 from bitextmine.search.side import Side
@@ -72,8 +73,8 @@ class _Task:
 
 
 def two_way_neighbours(
-    src: Halfs,
-    tgt: Halfs,
+    src: Rows | Stored,
+    tgt: Rows | Stored,
     *,
     k: int,
     src_ids: Ids,
@@ -92,8 +93,9 @@ def two_way_neighbours(
 
     Parameters
     ----------
-    src, tgt : ndarray of float16, shapes (n, d) and (m, d)
-        Rows of length 1 up to rounding (at most 2), perhaps memory-mapped; read by blocks.
+    src, tgt : Rows, or ndarray of float16 or int8, shapes (n, d) and (m, d)
+        Perhaps memory-mapped; read by blocks. float16 rows have length 1 up to rounding (at
+        most 2), int8 rows any length.
     k : int
         Neighbours a sentence gets; fewer if the other side has fewer.
     src_ids, tgt_ids : ndarray of int64, shapes (n,) and (m,)

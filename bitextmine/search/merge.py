@@ -1,17 +1,21 @@
-"""Merging the neighbours that the same sentences found in different shards."""
+"""Merging the neighbours that the same sentences found in different blocks."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from bitextmine.search.lists import as_neighbours, open_lists, save_list_blocks
 from bitextmine.search.neighbours import Neighbours
+
+_ENTRY_BYTES = 64  # of memory for each entry being merged: read, sorted, written
 
 
 def merge_neighbours(parts: Sequence[Neighbours], k: int) -> Neighbours:
-    """Keep the k best of what the same n sentences found in several shards.
+    """Keep the k best of what the same n sentences found in several places.
 
     As cosines are exact and equal ones are ranked by id, the order and the grouping of the
-    parts change nothing, and the merge of all shards is the search of all at once.
+    parts change nothing, and the merge of all blocks is the search of all at once.
 
     Parameters
     ----------
@@ -36,3 +40,34 @@ def merge_neighbours(parts: Sequence[Neighbours], k: int) -> Neighbours:
     ids = np.concatenate([part.ids for part in parts], axis=1)
     best = np.lexsort((ids, -cosines), axis=1)[:, :k]
     return Neighbours(np.take_along_axis(cosines, best, 1), np.take_along_axis(ids, best, 1))
+
+
+def merge_files(parts: Sequence[Path], k: int, path: Path, *, memory: int) -> None:
+    """Merge the lists of the same sentences from several files into one.
+
+    Parameters
+    ----------
+    parts : sequence of Path
+        Written by ``save_lists``; at least one.
+    k : int
+        Neighbours a sentence keeps, where there are as many.
+    path : Path
+        Where the merged lists go, whole or not at all.
+    memory : int
+        Bytes that the lists in hand may take.
+
+    Raises
+    ------
+    WorkdirError
+        A file is missing or damaged.
+    OutputError
+        The disk is full.
+    """
+    lists = [open_lists(part) for part in parts]
+    width = sum(part.shape[1] for part in lists)
+    rows = max(1, memory // (_ENTRY_BYTES * width))
+    merged = (
+        merge_neighbours([as_neighbours(part[start : start + rows]) for part in lists], k)
+        for start in range(0, len(lists[0]), rows)
+    )
+    save_list_blocks(path, merged, n=len(lists[0]), k=min(k, width))

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from bitextmine.search.neighbours import Floats, Halfs, Ids, Neighbours
+from bitextmine.search.neighbours import Floats, Ids, Neighbours
 from bitextmine.search.precision import EXACT, Precision
+from bitextmine.search.rows import Stored
 from bitextmine.search.shortlists import EMPTY, Keys, Shortlists, pack, positions, similarities
 from bitextmine.search.side import Doubles, Side, as_cosines, pair_cosines
 
@@ -101,7 +102,7 @@ def search_exactly(own: Side, rows: Ids, floor: Floats, other: Side, k: int, dev
 
 
 def _fill_exactly(
-    lists: Shortlists, vectors: Halfs, lengths: Doubles, other: Side, device: str
+    lists: Shortlists, vectors: Stored, lengths: Doubles, other: Side, device: str
 ) -> None:
     """Offer all of the other side, in order of position."""
     doubles = torch.from_numpy(vectors).to(device).double()
@@ -117,8 +118,10 @@ def _fill_exactly(
         lists.sort()
 
 
-def _distinct(vectors: Halfs) -> tuple[Ids, Ids]:
+def _distinct(vectors: Stored) -> tuple[Ids, Ids]:
     """First row of each distinct vector, and for every row which distinct vector it is."""
-    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.shape[1] * 2)))
+    rows = np.ascontiguousarray(vectors).view(
+        np.dtype((np.void, vectors.shape[1] * vectors.itemsize))
+    )
     _, firsts, inverse = np.unique(rows.ravel(), return_index=True, return_inverse=True)
     return firsts, inverse

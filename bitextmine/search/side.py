@@ -1,4 +1,4 @@
-"""One side of a search: fp16 vectors in ascending order of id, and exact cosines between two."""
+"""One side of a search: stored vectors in order of id, and exact cosines between two."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,15 @@ import torch
 from numpy.typing import NDArray
 
 from bitextmine.errors import EncoderError
-from bitextmine.search.neighbours import Floats, Halfs, Ids
+from bitextmine.search.neighbours import Floats, Ids
+from bitextmine.search.rows import STORED, Rows, Stored
 from bitextmine.search.workers import share_out
 
 Doubles = NDArray[np.float64]
 
 # A product of two float16 numbers is a multiple of 2^-48. While sums stay below 2^5 in size
 # they need at most 53 bits, so float64 adds them without any rounding, in whatever order.
+# Products of int8 numbers are integers, whose sums are exact in any case.
 LARGEST_NORM = 2.0
 _CHUNK_ELEMENTS = 1 << 17  # numbers gathered at a time: 512 kB in float32 stay in cache
 
@@ -25,7 +27,7 @@ class Side:
 
     Attributes
     ----------
-    vectors : ndarray of float16, shape (n, d)
+    vectors : Rows, shape (n, d)
         As given, perhaps memory-mapped; read by blocks.
     ids : ndarray of int64, shape (n,)
         Ascending.
@@ -35,16 +37,18 @@ class Side:
         Norms by position; infinite for a zero vector, which makes all its cosines 0.
     """
 
-    vectors: Halfs
+    vectors: Rows
     ids: Ids
     order: Ids | None
     lengths: Doubles
 
     @classmethod
-    def prepare(cls, vectors: Halfs, ids: Ids, *, name: str, n_workers: int = 1) -> "Side":
+    def prepare(cls, vectors: Rows | Stored, ids: Ids, *, name: str, n_workers: int = 1) -> "Side":
         """Check one side, sort it by id and measure its vectors."""
-        if vectors.ndim != 2 or vectors.dtype != np.float16 or ids.shape != vectors.shape[:1]:
+        fits = vectors.dtype in STORED and len(vectors.shape) == 2
+        if not fits or ids.shape != vectors.shape[:1]:
             raise ValueError(f"{name}: {vectors.dtype} {vectors.shape} and ids {ids.shape}")
+        vectors = vectors if isinstance(vectors, Rows) else Rows([vectors])
         order = None if np.all(ids[1:] > ids[:-1]) else np.argsort(ids, kind="stable")
         ascending = ids if order is None else ids[order]
         if np.any(ascending[1:] == ascending[:-1]):
@@ -63,7 +67,8 @@ class Side:
 
     def _refuse_unusable(self, name: str) -> None:
         """Raise if a vector has no direction or is too long for exact sums."""
-        unusable = np.flatnonzero(~(self.lengths <= LARGEST_NORM))  # NaN is unusable too
+        largest = LARGEST_NORM if self.vectors.dtype == np.float16 else np.inf
+        unusable = np.flatnonzero(~(self.lengths <= largest))  # NaN is unusable too
         if len(unusable):
             first = unusable[0]
             raise EncoderError(
@@ -79,16 +84,16 @@ class Side:
         """Cut the positions into ranges of at most this size."""
         return ((start, min(start + size, len(self))) for start in range(0, len(self), size))
 
-    def rows(self, start: int, stop: int) -> Halfs:
+    def rows(self, start: int, stop: int) -> Stored:
         """Copy the vectors of a range of positions."""
         if self.order is not None:
             return self.take(np.arange(start, stop))
-        return np.array(self.vectors[start:stop])
+        return self.vectors.run(start, stop)
 
-    def take(self, positions: Ids) -> Halfs:
+    def take(self, positions: Ids) -> Stored:
         """Copy the vectors of some positions."""
         rows = positions if self.order is None else self.order[positions]
-        return np.take(self.vectors, rows, axis=0)
+        return self.vectors.take(rows)
 
     def unit_rows(self, start: int, stop: int) -> torch.Tensor:
         """Copy a range as float32 rows of length 1, zero vectors excepted."""

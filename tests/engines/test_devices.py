@@ -36,7 +36,7 @@ def run(
         [(folder, shard) for shard in range(shards)],
         devices,
         report=reported.append,
-        name=lambda arguments: f"src shard {arguments[1]}",
+        name=lambda arguments: f"encoding src shard {arguments[1]}",
     )
     return reported
 

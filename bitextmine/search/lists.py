@@ -1,0 +1,118 @@
+"""Neighbour lists on disk: 8 bytes an entry, read some rows at a time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitextmine.errors import WorkdirError
+from bitextmine.search.neighbours import Ids, Neighbours
+from bitextmine.writing import atomic_write
+
+# Ids are sentence numbers: 32 bits are enough for four thousand million a side.
+ENTRY = np.dtype([("cosine", "<f4"), ("id", "<u4")])
+_WRITTEN_ROWS = 1 << 16
+
+
+def save_lists(path: Path, found: Neighbours) -> None:
+    """Write the lists of some sentences, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder cannot be written.
+    """
+    save_list_blocks(path, [found], n=len(found), k=found.k)
+
+
+def save_list_blocks(path: Path, blocks: Iterable[Neighbours], *, n: int, k: int) -> None:
+    """Write lists of k neighbours of n sentences that come some rows at a time.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder cannot be written.
+    """
+    header = {"descr": ENTRY.descr, "fortran_order": False, "shape": (n, k)}
+    with atomic_write(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            for start in range(0, len(block), _WRITTEN_ROWS):
+                rows = slice(start, start + _WRITTEN_ROWS)
+                entries = np.empty(block.ids[rows].shape, ENTRY)
+                entries["cosine"], entries["id"] = block.cosines[rows], block.ids[rows]
+                file.write(entries.data)
+
+
+def open_lists(path: Path) -> NDArray[Any]:
+    """Map lists into memory without reading them; dtype `ENTRY`, shape (n, k).
+
+    Raises
+    ------
+    WorkdirError
+        The file is missing or holds something else.
+    """
+    try:
+        lists: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if lists.dtype != ENTRY or lists.ndim != 2:
+            raise ValueError(f"it holds {lists.dtype} {lists.shape}")
+    except (OSError, ValueError) as error:
+        raise WorkdirError(
+            f"cannot read the neighbours in {path}: {error}",
+            hint="remove the file, and run `bitextmine search` again",
+        ) from error
+    return lists
+
+
+def as_neighbours(entries: NDArray[Any]) -> Neighbours:
+    """Copy entries of lists into memory."""
+    return Neighbours(
+        np.ascontiguousarray(entries["cosine"]), np.ascontiguousarray(entries["id"], np.int64)
+    )
+
+
+class Numbers(Protocol):
+    """Sentence numbers that can be read some at a time: an array, or what is on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Ids: ...
+
+
+@dataclass(frozen=True)
+class StoredNeighbours:
+    """The neighbour lists of a whole side, in several files.
+
+    Attributes
+    ----------
+    numbers : sequence of Numbers
+        For each file, the sentence numbers of its rows, int64: all files together have every
+        number of the side once, in any order.
+    files : sequence of Path
+        Written by `save_lists`; all of one k.
+    """
+
+    numbers: Sequence[Numbers]
+    files: Sequence[Path]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.numbers))
+
+    @property
+    def k(self) -> int:
+        """Neighbours a sentence has."""
+        return int(open_lists(self.files[0]).shape[1])
+
+    def blocks(self, rows: int) -> Iterator[tuple[Ids, Neighbours]]:
+        """Yield the numbers and the lists of at most so many sentences at a time.
+
+        The ids in the lists are sentence numbers of the other side.
+        """
+        for numbers, path in zip(self.numbers, self.files, strict=True):
+            lists = open_lists(path)
+            for start in range(0, len(numbers), rows):
+                some = slice(start, start + rows)
+                yield np.array(numbers[some]), as_neighbours(lists[some])
