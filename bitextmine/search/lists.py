@@ -59,7 +59,7 @@ def open_lists(path: Path) -> NDArray[Any]:
         lists: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         if lists.dtype != ENTRY or lists.ndim != 2:
             raise ValueError(f"it holds {lists.dtype} {lists.shape}")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise WorkdirError(
             f"cannot read the neighbours in {path}: {error}",
             hint="remove the file, and run `bitextmine search` again",
