@@ -18,6 +18,7 @@ from bitextmine.encoders.base import Encoded
 from bitextmine.errors import BitextmineError, EncoderError, OutputError, WorkdirError
 from bitextmine.model_choice import default_threshold
 from bitextmine.runcard import RunCard
+from bitextmine.search import grid
 
 NAMES = [
     "Anna",
@@ -101,20 +102,22 @@ def test_every_line_is_accounted_for(corpus: tuple[Path, Path]) -> None:
     shard_size=st.sampled_from([9, 20, 1000]),
     chunk=st.sampled_from([5, 16, 1000]),
     flush=st.sampled_from([50, 1 << 20]),
+    panel=st.sampled_from([7, 25, 1000]),
     retrieval=st.sampled_from(["max", "intersect", "fwd", "bwd", "union"]),
 )
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_shards_chunks_and_memory_do_not_change_a_byte(
+def test_shards_chunks_blocks_and_memory_do_not_change_a_byte(
     corpus: tuple[Path, Path], tmp_path: Path, shard_size: int, chunk: int, flush: int,
-    retrieval: str,
+    panel: int, retrieval: str,
 ) -> None:  # fmt: skip
     out = tmp_path / "pairs"
     plain = mined_bytes(corpus, out, retrieval=retrieval)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ToyEncoder, "info", replace(TOY_INFO, chunk_rows=chunk))
         patch.setattr(buckets, "FLUSH_BYTES", flush)
+        patch.setattr(grid, "CPU_ROWS", panel)
         assert mined_bytes(corpus, out, retrieval=retrieval, shard_size=shard_size) == plain
 
 
@@ -154,6 +157,7 @@ def test_a_run_that_died_at_any_file_goes_on_to_the_same_bytes(
     corpus: tuple[Path, Path], tmp_path: Path, dying: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ToyEncoder, "info", replace(TOY_INFO, chunk_rows=16))
+    monkeypatch.setattr(grid, "CPU_ROWS", 35)
     plain = mined_bytes(corpus, tmp_path / "plain", shard_size=30)
     out, deaths = tmp_path / "pairs", 0
     while True:

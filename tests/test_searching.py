@@ -1,0 +1,132 @@
+"""The search stage over a work directory: blocks, resuming, and what it leaves behind."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bitextmine import pipeline, searching
+from bitextmine.config import EncodeConfig, SearchConfig, ShardConfig
+from bitextmine.errors import UsageError, WorkdirError
+from bitextmine.runcard import RunCard
+from bitextmine.search import grid
+from bitextmine.search.exact import two_way_neighbours
+from bitextmine.searching import load_neighbours, read_grid, shard_sizes, stored_dim
+from bitextmine.workdir import SIDES, Side, Workdir
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+@pytest.fixture
+def encoded(tmp_path: Path) -> Workdir:
+    """A work directory of three src and two tgt shards, encoded."""
+    paths = {}
+    for side, words in (("src", 90), ("tgt", 70)):
+        paths[side] = tmp_path / f"{side} 'é'.txt"
+        lines = (f"word{n % 7} word{n % 11} name{n}" for n in range(words))
+        paths[side].write_text("\n".join(lines), "utf-8")
+    workdir = Workdir(tmp_path / 'work "dir"')
+    workdir.create()
+    config = ShardConfig(src=(str(paths["src"]),), tgt=(str(paths["tgt"]),), shard_size=35)
+    pipeline.shard(workdir, config, RunCard())
+    pipeline.encode(workdir, EncodeConfig(model="toy", src_lang="de", tgt_lang="en"), RunCard())
+    return workdir
+
+
+def search(workdir: Workdir, **flags: Any) -> None:
+    pipeline.search(workdir, SearchConfig(search="exact", **flags), RunCard())
+
+
+def side_vectors(workdir: Workdir, side: Side) -> Any:
+    """All vectors of a side, row i that of sentence number i."""
+    vectors = np.empty((sum(shard_sizes(workdir, side)), stored_dim(workdir)), np.float16)
+    for shard in range(len(shard_sizes(workdir, side))):
+        files = workdir.shard(side, shard)
+        vectors[np.load(files.numbers)] = np.load(files.embeddings)
+    return vectors
+
+
+@pytest.mark.parametrize("rows", [13, 35, 40, 1000])
+def test_panels_of_any_length_give_the_answer_of_one_search(
+    encoded: Workdir, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "CPU_ROWS", rows)
+    search(encoded, k=3)
+    src, tgt = side_vectors(encoded, "src"), side_vectors(encoded, "tgt")
+    fwd, bwd = two_way_neighbours(
+        src, tgt, k=3, src_ids=np.arange(len(src)), tgt_ids=np.arange(len(tgt))
+    )
+    for side, expected in (("src", fwd), ("tgt", bwd)):
+        found = load_neighbours(encoded, "src" if side == "src" else "tgt")
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.cosines, expected.cosines)
+
+
+def test_a_finished_search_leaves_the_lists_of_panels_and_no_blocks(encoded: Workdir) -> None:
+    search(encoded)
+    assert [path.name for path in encoded.grid.parent.iterdir()] == ["grid.json"]
+    assert encoded.neighbours("src", 0).exists()
+
+
+def test_blocks_that_are_done_are_not_computed_again(
+    encoded: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "CPU_ROWS", 35)
+    tasks: list[tuple[Any, ...]] = []
+    real = searching.search_block
+
+    def dies_in_the_fourth(*task: Any, **where: Any) -> None:
+        tasks.append(task[1:3])
+        if len(tasks) == 4:
+            raise KeyboardInterrupt
+        real(*task, **where)
+
+    monkeypatch.setattr(pipeline, "search_block", dies_in_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        search(encoded)
+    begun = {path: path.stat().st_mtime_ns for path in encoded.grid.parent.glob("*.npy")}
+    assert len(begun) == 6  # three blocks, two directions
+    kept: list[Path] = []
+
+    def keeps(workdir: Workdir) -> None:
+        kept.extend(p for p, at in begun.items() if p.stat().st_mtime_ns == at)
+
+    monkeypatch.setattr(pipeline, "search_block", real)
+    monkeypatch.setattr(pipeline, "remove_merged_blocks", keeps)
+    search(encoded)
+    assert sorted(kept) == sorted(begun)
+
+
+def test_with_less_memory_than_before_the_search_begins_anew(
+    encoded: Workdir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pipeline, "merge_panel", lambda *task: None)
+    monkeypatch.setattr(pipeline, "remove_merged_blocks", lambda workdir: None)
+    monkeypatch.setattr(Workdir, "finish", lambda *notes: None)
+    monkeypatch.setattr(RunCard, "recall", lambda *notes: None)
+    search(encoded)
+    assert len(read_grid(encoded).src) == 1
+    monkeypatch.setattr(grid, "CPU_ROWS", 30)
+    search(encoded)  # the old grid still fits
+    assert len(read_grid(encoded).src) == 1
+    assert not caplog.messages
+    monkeypatch.setattr(searching, "block_bytes", lambda *sizes, dim, k: 1 << 60)
+    search(encoded)
+    assert "begins anew, in smaller blocks" in caplog.text
+    assert len(read_grid(encoded).src) == 3
+    assert len(list(encoded.grid.parent.glob("*.npy"))) == 2 * 3 * 3
+
+
+def test_too_little_memory_is_told_before_the_search(encoded: Workdir) -> None:
+    with pytest.raises(UsageError, match="--memory leaves") as told:
+        search(encoded, memory=(400 << 20) + 1)
+    assert "--memory" in told.value.hint
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_missing_panel_is_named(encoded: Workdir, side: Side) -> None:
+    search(encoded)
+    encoded.neighbours(side, 0).unlink()
+    with pytest.raises(WorkdirError, match=r"0000\.npy"):
+        load_neighbours(encoded, side)
