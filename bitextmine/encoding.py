@@ -1,4 +1,4 @@
-"""Shards of sentences -> float16 unit vectors on disk, chunk by chunk.
+"""Shards of sentences -> rows of vectors on disk, chunk by chunk.
 
 A shard is encoded in chunks of as many rows as the encoder does in some seconds.
 Each chunk is synced to a ``.part`` file before its progress is noted, so a killed
@@ -7,29 +7,31 @@ however often it was resumed.
 """
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from bitextmine.accounts import count_shards, side_counts
-from bitextmine.encoders.base import Encoded, Encoder, EncoderInfo, encode_windows
+from bitextmine.encoders.base import Encoded, Encoder, encode_windows
 from bitextmine.encoders.sources import EncoderSource, shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
-from bitextmine.search.neighbours import Floats, Halfs
+from bitextmine.storing import RowFormat, RowMaker, load_projection, plain_rows
 from bitextmine.texts import TextFile, shard_texts
 from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
 from bitextmine.writing import explained_write, read_json, sync_folder, write_json
 
 _HEADER_BYTES = 128  # of a version 1 .npy file
+_READ_BYTES = 1 << 20
 _TELLING_ROWS = 256  # a chunk of as many, most of them unusable, is no accident
 _BROKEN = "the encoder is broken, or computes in a number format too small for it"
 
@@ -45,6 +47,7 @@ class _Progress:
 
 def encode_shard(
     root: Path, side: Side, shard: int, source: EncoderSource, threads: int,
+    form: RowFormat | None = None,
     *, device: str, report: Callable[[int], None],
 ) -> None:  # fmt: skip
     """Encode the sentences of one shard, going on where an earlier run stopped.
@@ -59,6 +62,8 @@ def encode_shard(
         Which encoder.
     threads : int
         Processor cores to use; 0 is all.
+    form : RowFormat, optional
+        What rows are to look like; by default as the encoder gives them, in float16.
     device : str
         Where to compute.
     report : callable
@@ -71,26 +76,44 @@ def encode_shard(
     OutputError
         The disk is full.
     WorkdirError
-        Another process is encoding this shard.
+        Another process is encoding this shard, or the projection is missing.
     """
-    files = Workdir(root).shard(side, shard)
-    texts = shard_texts(files)
-    if files.embeddings.exists() and _progress_path(files).exists():
-        # The run before was killed after the rename, before the counts were written.
-        write_json(files.encoded, read_json(_progress_path(files)))
+    workdir, form = Workdir(root), form or plain_rows(source.info)
+    rows = RowMaker(form, load_projection(workdir, form), device)
+    encode_sentences(workdir.shard(side, shard), source, threads, rows, device, report)
+
+
+def encode_sentences(
+    files: ShardFiles, source: EncoderSource, threads: int, rows: RowMaker, device: str,
+    report: Callable[[int], None],
+) -> None:  # fmt: skip
+    """Encode the sentences of any folder that has the files of a shard, as `encode_shard` does."""
+    texts, part = shard_texts(files), files.embeddings.with_suffix(".part")
+    if not files.encoded.exists() and not part.exists():
+        _note_renamed(files)
     if files.encoded.exists():
         report(len(texts))
         return
     encoder = shared_encoder(source, usable_threads(threads), device)
-    part = files.embeddings.with_suffix(".part")
     with explained_write(files.embeddings), part.open("a+b") as file:
         _claim_part(file, files)
-        done = _encode_rows(file, files, texts, encoder, report)
+        done = _encode_rows(file, files, texts, encoder, rows, report)
         os.fsync(file.fileno())
+        note = _finished_note(file, done, rows.form)
+        write_json(progress_path(files), note)
         part.replace(files.embeddings)
         sync_folder(files.folder)
-    write_json(files.encoded, asdict(done))
-    _progress_path(files).unlink(missing_ok=True)
+    write_json(files.encoded, note)
+    progress_path(files).unlink(missing_ok=True)
+
+
+def _note_renamed(files: ShardFiles) -> None:
+    """Finish what a run began that was killed after the rename, before the note got its name."""
+    if files.embeddings.exists() and progress_path(files).exists():
+        known = read_json(progress_path(files))
+        if "checksum" in known:  # else these are other vectors, which are encoded again
+            write_json(files.encoded, known)
+            progress_path(files).unlink(missing_ok=True)
 
 
 def _claim_part(file: BinaryIO, files: ShardFiles) -> None:
@@ -104,14 +127,14 @@ def _claim_part(file: BinaryIO, files: ShardFiles) -> None:
 
 
 def _encode_rows(
-    file: BinaryIO, files: ShardFiles, texts: TextFile, encoder: Encoder,
+    file: BinaryIO, files: ShardFiles, texts: TextFile, encoder: Encoder, rows: RowMaker,
     report: Callable[[int], None],
 ) -> _Progress:  # fmt: skip
-    dim, chunk_rows = encoder.info.dim, encoder.info.chunk_rows
-    done = _resumed(file, files, dim)
-    file.truncate(_HEADER_BYTES + done.rows * dim * 2 if done.rows else 0)
+    chunk_rows, name = encoder.info.chunk_rows, encoder.info.name
+    done = _resumed(file, files, rows.form)
+    file.truncate(_file_bytes(done.rows, rows.form) if done.rows else 0)
     if done.rows == 0:
-        file.write(_npy_header(len(texts), dim))
+        file.write(_npy_header(len(texts), rows.form))
     report(done.rows)
     bounds = [*range(done.rows, len(texts), chunk_rows), len(texts)]
     windows = (texts.run(start, stop) for start, stop in pairwise(bounds))
@@ -124,7 +147,7 @@ def _encode_rows(
             if writing is not None:
                 writing.result()
             # One chunk is normalised, rounded and written while the next one is encoded.
-            writing = writer.submit(_write_chunk, file, files, done, encoded, stop, encoder.info)
+            writing = writer.submit(_write_chunk, file, files, done, encoded, stop, rows, name)
             report(len(encoded.embeddings))
         if writing is not None:
             writing.result()
@@ -133,85 +156,111 @@ def _encode_rows(
 
 def _write_chunk(
     file: BinaryIO, files: ShardFiles, done: _Progress, encoded: Encoded, stop: int,
-    info: EncoderInfo,
+    rows: RowMaker, name: str,
 ) -> None:  # fmt: skip
     """Add a chunk to the file, and only then to what is known to be on disk."""
-    shape = (stop - done.rows, info.dim)
-    halfs, unusable = unit_halfs(encoded.embeddings, shape, info.name)
-    if 2 * unusable > shape[0] >= _TELLING_ROWS:
+    count = stop - done.rows
+    stored, unusable = rows.make(encoded.embeddings, count, name)
+    if 2 * unusable > count >= _TELLING_ROWS:
         # Waiting for the end of the side could mean days of encoding for nothing.
         raise EncoderError(
-            f"{info.name} gave zero or non-finite vectors for {unusable:,} of {shape[0]:,}"
+            f"{name} gave zero or non-finite vectors for {unusable:,} of {count:,}"
             " sentences in a row",
             hint=_BROKEN,
         )
-    file.write(halfs.tobytes())
+    file.write(stored.tobytes())
     file.flush()
     os.fsync(file.fileno())
     done.rows = stop
     done.truncated += encoded.truncated
     done.unusable += unusable
-    write_json(_progress_path(files), asdict(done))
+    write_json(progress_path(files), asdict(done))
 
 
-def _npy_header(rows: int, dim: int) -> bytes:
-    """Return the .npy header of a (rows, dim) float16 array, before its rows are known."""
-    described = {"descr": "<f2", "fortran_order": False, "shape": (rows, dim)}
+def _file_bytes(rows: int, form: RowFormat) -> int:
+    return _HEADER_BYTES + rows * form.dim * form.dtype.itemsize
+
+
+def _npy_header(rows: int, form: RowFormat) -> bytes:
+    """Return the .npy header of an array of rows, before they are known."""
+    described = {"descr": form.dtype.str, "fortran_order": False, "shape": (rows, form.dim)}
     text = repr(described).encode()
     room = _HEADER_BYTES - 10 - 1
     return b"\x93NUMPY\x01\x00" + (room + 1).to_bytes(2, "little") + text.ljust(room) + b"\n"
 
 
-def _progress_path(files: ShardFiles) -> Path:
+def progress_path(files: ShardFiles) -> Path:
+    """How far a shard is encoded; exists from the first chunk to the last."""
     return files.folder / "encoding.json"
 
 
-def _resumed(file: BinaryIO, files: ShardFiles, dim: int) -> _Progress:
+def _resumed(file: BinaryIO, files: ShardFiles, form: RowFormat) -> _Progress:
     """Return how far an earlier run came, as far as its rows are really there."""
-    path = _progress_path(files)
+    path = progress_path(files)
     if not path.exists():
         return _Progress()
-    done = _Progress(**read_json(path))
-    enough = os.fstat(file.fileno()).st_size >= _HEADER_BYTES + done.rows * dim * 2
+    known = read_json(path)
+    done = _Progress(**{item.name: known[item.name] for item in fields(_Progress)})
+    enough = os.fstat(file.fileno()).st_size >= _file_bytes(done.rows, form)
     return done if enough else _Progress()
 
 
-def unit_halfs(embeddings: Floats, shape: tuple[int, int], name: str) -> tuple[Halfs, int]:
-    """Normalise vectors and round them to float16; what cannot be normalised becomes zero.
+def check_embeddings(files: ShardFiles, rows: int) -> None:
+    """Refuse the vectors of a shard that are not those which were written.
+
+    A file of the noted size and time is the noted file; else its content decides.
 
     Parameters
     ----------
-    embeddings : ndarray of float32, shape (n, d)
-        As the encoder gave them.
-    shape : tuple of int
-        What (n, d) must be.
-    name : str
-        The encoder's, for messages.
-
-    Returns
-    -------
-    halfs : ndarray of float16, shape (n, d)
-    unusable : int
-        Rows that were zero or not finite. A zero row has cosine 0 with everything, and a pair
-        of cosine 0 is never selected.
+    files : ShardFiles
+        A shard that is encoded.
+    rows : int
+        Sentences it has.
 
     Raises
     ------
-    EncoderError
-        The shape is wrong.
+    WorkdirError
+        The file is missing, has another shape or number format, or other content.
     """
-    if embeddings.shape != shape:
-        raise EncoderError(
-            f"{name} gave vectors of shape {embeddings.shape} for {shape}",
-            hint="the encoder is broken or misdescribed; choose another --model",
-        )
-    norms = np.linalg.norm(embeddings, axis=1)
-    usable = np.isfinite(norms) & (norms > 0)
-    unusable = int(len(usable) - usable.sum())
-    if unusable:
-        embeddings = np.where(usable[:, None], embeddings, 0)
-    units = embeddings / np.where(usable, norms, 1)[:, None]
-    return units.astype(np.float16), unusable
+    noted = read_json(files.encoded)
+    wanted = ((rows, noted["dim"]), noted["dtype"])
+    try:
+        stat = files.embeddings.stat()
+        if stat.st_size != noted["bytes"]:
+            raise _changed(files, f"has {stat.st_size:,} bytes, not {noted['bytes']:,}")
+        found = np.lib.format.open_memmap(files.embeddings, mode="r")
+    except (OSError, ValueError) as error:
+        raise _changed(files, f"cannot be read: {error}") from error
+    if (found.shape, found.dtype.name) != wanted:
+        raise _changed(files, f"holds {found.dtype} {found.shape}, not {wanted[1]} {wanted[0]}")
+    if stat.st_mtime_ns != noted["mtime_ns"]:
+        with files.embeddings.open("rb") as file:
+            if _checksum(file) != noted["checksum"]:
+                raise _changed(files, "has changed since it was written")
+
+
+def _changed(files: ShardFiles, how: str) -> WorkdirError:
+    return WorkdirError(
+        f"{files.embeddings} {how}",
+        hint=f"delete {files.encoded}, encode again in the same --workdir, then search",
+    )
+
+
+def _finished_note(file: BinaryIO, done: _Progress, form: RowFormat) -> dict[str, Any]:
+    """Return the counts of a finished file, and what tells later whether it is still the same."""
+    stat = os.fstat(file.fileno())
+    described = {"dim": form.dim, "dtype": form.dtype.name, "bytes": stat.st_size}
+    known = {"mtime_ns": stat.st_mtime_ns, "checksum": _checksum(file)}
+    return asdict(done) | described | known
+
+
+def _checksum(file: BinaryIO) -> str:
+    """Hash a file from its beginning."""
+    checksum = hashlib.blake2b(digest_size=16)
+    file.seek(0)
+    while chunk := file.read(_READ_BYTES):
+        checksum.update(chunk)
+    return checksum.hexdigest()
 
 
 def check_usable(workdir: Workdir, side: Side, name: str, card: RunCard) -> None:

@@ -57,15 +57,55 @@ def compute_margins(fwd: Neighbours, bwd: Neighbours, margin: Margin) -> Margins
     Margins
         In float64, since the two directions must agree on a pair to the last bit.
     """
-    fwd_means = fwd.cosines.mean(axis=1, dtype=np.float64)
-    bwd_means = bwd.cosines.mean(axis=1, dtype=np.float64)
-    # Both directions add the src mean first, so that a pair has one score, not two.
-    fwd_around = (fwd_means[:, None] + bwd_means[fwd.ids]) / 2
-    bwd_around = (fwd_means[bwd.ids] + bwd_means[:, None]) / 2
-    fwd_scores = _score(fwd.cosines.astype(np.float64), fwd_around, margin)
-    bwd_scores = _score(bwd.cosines.astype(np.float64), bwd_around, margin)
-    undefined = int(np.isneginf(fwd_scores).sum() + np.isneginf(bwd_scores).sum())
+    fwd_means, bwd_means = neighbourhood_means(fwd), neighbourhood_means(bwd)
+    fwd_scores = score_candidates(fwd, fwd_means, bwd_means, margin)
+    bwd_scores = score_candidates(bwd, bwd_means, fwd_means, margin)
+    undefined = count_undefined(fwd_scores) + count_undefined(bwd_scores)
     return Margins(fwd_scores, bwd_scores, undefined)
+
+
+def neighbourhood_means(found: Neighbours) -> Doubles:
+    """Return the mean cosine of every sentence's neighbours, shape (n,).
+
+    It is added up from the nearest on, so that a mean has the same bits however
+    many sentences are looked at together.
+    """
+    total = np.zeros(len(found))
+    for column in found.cosines.T:
+        total += column
+    return total / found.k
+
+
+def score_candidates(
+    found: Neighbours, own_means: Doubles, other_means: Doubles, margin: Margin
+) -> Doubles:
+    """Score the candidates of some sentences of one side.
+
+    Parameters
+    ----------
+    found : Neighbours
+        Lists of n sentences.
+    own_means : ndarray of float64, shape (n,)
+        The means of these sentences.
+    other_means : ndarray of float64
+        The means of all sentences of the other side, by number.
+    margin : str
+        As for `compute_margins`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+        A pair has the same score from either side, since a sum of two has no order.
+    """
+    around = other_means[found.ids]
+    around += own_means[:, None]
+    around /= 2
+    return _score(found.cosines.astype(np.float64), around, margin)
+
+
+def count_undefined(scores: Doubles) -> int:
+    """Count the candidates whose margin is undefined."""
+    return int(np.isneginf(scores).sum())
 
 
 def _score(cosines: Doubles, around: Doubles, margin: Margin) -> Doubles:

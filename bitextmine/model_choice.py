@@ -15,6 +15,7 @@ from bitextmine.encoders.sources import EncoderSource, resolve_source
 from bitextmine.errors import EncoderError
 from bitextmine.languages import identify_language, normalise_language
 from bitextmine.runcard import RunCard
+from bitextmine.storing import RowFormat, row_format
 from bitextmine.texts import Sentences
 from bitextmine.workdir import Side, Workdir
 from bitextmine.writing import read_json, write_json
@@ -105,9 +106,20 @@ def choose_model(
     else:
         warnings = language_warnings(source.info, src_lang, tgt_lang)
     warnings += _version_warnings(source) + licence_warnings(source.info)
-    return ModelChoice(
-        source.info, src_lang, tgt_lang, reason, warnings, source.identity(), asked, source
-    )
+    warnings += dimension_warnings(row_format(config, source.info), source.info)
+    identity = vectors_identity(source, config)
+    return ModelChoice(source.info, src_lang, tgt_lang, reason, warnings, identity, asked, source)
+
+
+def vectors_identity(source: EncoderSource, config: EncodeConfig) -> dict[str, Any]:
+    """Return what tells the stored vectors of a run from all others.
+
+    Raises
+    ------
+    UsageError
+        ``--dim`` is more than the encoder gives.
+    """
+    return source.identity() | row_format(config, source.info).identity()
 
 
 def find_source(
@@ -133,14 +145,18 @@ def find_source(
     ------
     EncoderError
         It is needed, and unknown, not here, or cannot run on the devices.
+    UsageError
+        An option does not suit it.
     """
     model = chosen.name if chosen is not None and config.model == "auto" else config.model
     try:
-        return resolve_source(model, config.options(), config.devices)
+        source = resolve_source(model, config.options(), config.devices)
     except EncoderError:
         if needed:
             raise
         return None
+    row_format(config, source.info)  # refuses a --dim that it cannot give, before any work
+    return source
 
 
 def _version_warnings(source: EncoderSource) -> tuple[str, ...]:
@@ -152,6 +168,16 @@ def licence_warnings(info: EncoderInfo) -> tuple[str, ...]:
     if "NC" not in re.split(r"[^A-Z]+", info.licence.upper()):
         return ()
     return (f"the weights of {info.name} are licensed {info.licence}: no commercial use",)
+
+
+def dimension_warnings(form: RowFormat, info: EncoderInfo) -> tuple[str, ...]:
+    """Say if scores will be lower than those that the encoder's threshold was measured with."""
+    if info.threshold is None or not form.is_fitted:
+        return ()
+    return (
+        f"scores fall with dimensions: the threshold of {info.name} was measured with {info.dim},"
+        f" and drops more pairs with {form.dim}; try lower ones with --threshold",
+    )
 
 
 def _identified(workdir: Workdir, side: Side, sharding: ShardConfig, config: EncodeConfig) -> str:

@@ -1,8 +1,7 @@
 """The journey from text files to translation pairs, stage by stage."""
 
 import logging
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any
 
@@ -17,11 +16,10 @@ from bitextmine.config import (
     settings_of,
 )
 from bitextmine.corpus import expand_inputs
-from bitextmine.device_choice import CPU, usable_devices
 from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import all_encoded, check_usable, encode_shard, encoded_counts
-from bitextmine.engines.devices import run_on_devices
 from bitextmine.engines.local import run_tasks
+from bitextmine.engines.shown import run_shown
 from bitextmine.languages import load_ahead
 from bitextmine.machine import usable_threads
 from bitextmine.memory import working_memory
@@ -30,10 +28,11 @@ from bitextmine.model_choice import (
     choose_model,
     default_threshold,
     find_source,
+    vectors_identity,
 )
 from bitextmine.output import Pair
 from bitextmine.output.destination import ByteSink
-from bitextmine.progress import bar
+from bitextmine.projection import draw_sample, encode_sample, fit_projection, projection_notes
 from bitextmine.rejects import write_rejects
 from bitextmine.results import (
     card_paths,
@@ -43,16 +42,11 @@ from bitextmine.results import (
     write_results,
 )
 from bitextmine.runcard import RunCard
-from bitextmine.searching import (
-    load_neighbours,
-    merge_panel,
-    remove_merged_blocks,
-    search_block,
-    set_grid,
-    stored_dim,
-)
-from bitextmine.select import select_pairs
+from bitextmine.search_stage import check_vectors, search_exactly
+from bitextmine.searching import stored_neighbours
+from bitextmine.selection import Scratch, select_from_disk
 from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
+from bitextmine.storing import row_format
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
 from bitextmine.writing import write_json
 
@@ -136,13 +130,13 @@ def shard(workdir: Workdir, config: ShardConfig, card: RunCard) -> None:
             plan_shards(workdir.root, side, config)
             shards = range(count_shards(workdir, side))
             run_tasks(build_shard, ((workdir.root, side, number, config) for number in shards))
-            number_sentences(workdir.root, side)
+            number_sentences(workdir.root, side, working_memory(config.memory))
             LOG.info("%s: %s", side, side_counts(workdir, side))
 
 
 def expanded(config: ShardConfig) -> ShardConfig:
     """Return the config with globs replaced by the files they match."""
-    known = settings_of(config, ShardConfig)
+    known = {item.name: getattr(config, item.name) for item in fields(ShardConfig)}
     known |= {side: expand_inputs(config.paths(side)) for side in SIDES}
     return ShardConfig(**known)
 
@@ -162,7 +156,8 @@ def encode(
         finished = all_encoded(workdir)
         source = choice.source or source or find_source(config, choice.info, needed=not finished)
         if source is not None:
-            workdir.claim("encode", source.identity())  # it may have changed since it was chosen
+            # The encoder may have changed since it was chosen.
+            workdir.claim("encode", vectors_identity(source, config))
             if not finished:
                 _encode_shards(workdir, config, source)
         for side in SIDES:
@@ -172,22 +167,27 @@ def encode(
 def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource) -> None:
     """Encode the shards of both sides, sharing them out among the devices."""
     threads = max(usable_threads(config.threads) // len(source.devices), 1)
-    tasks = [
-        (workdir.root, side, number, source, threads)
+    form = row_format(config, source.info)
+    LOG.info("encoding on %s", ", ".join(source.devices))
+    if form.is_projected and not workdir.projection.exists():
+        if form.is_fitted:
+            total = draw_sample(workdir, sharded_config(workdir), form)
+            run_shown(
+                encode_sample, [(workdir.root, side, source, threads) for side in SIDES],
+                source.devices, label="sample", total=total, unit="sentences",
+                name=lambda task: f"encoding a sample of {task[1]}",
+            )  # fmt: skip
+        fit_projection(workdir, form)
+    shards = [
+        (workdir.root, side, number, source, threads, form)
         for side in SIDES
         for number in range(count_shards(workdir, side))
     ]
     total = sum(side_counts(workdir, side)["unique"] for side in SIDES)
-    LOG.info("encoding on %s", ", ".join(source.devices))
-    with bar("encode", total=total, unit="sentences") as progress:
-
-        def report(sentences: int) -> None:
-            progress.update(sentences)
-
-        run_on_devices(
-            encode_shard, tasks, source.devices,
-            report=report, name=lambda task: f"encoding {task[1]} shard {task[2]}",
-        )  # fmt: skip
+    run_shown(
+        encode_shard, shards, source.devices, label="encode", total=total, unit="sentences",
+        name=lambda task: f"encoding {task[1]} shard {task[2]}",
+    )  # fmt: skip
 
 
 def search(workdir: Workdir, config: SearchConfig, card: RunCard) -> None:
@@ -196,35 +196,8 @@ def search(workdir: Workdir, config: SearchConfig, card: RunCard) -> None:
     with card.finishing(workdir, "search"):
         workdir.claim("search", settings_of(config, SearchConfig))
         if not workdir.done("search").exists():
-            _search_exactly(workdir, config)
-
-
-def _search_exactly(workdir: Workdir, config: SearchConfig) -> None:
-    """Compare everything with everything, block by block on all devices, and merge the lists."""
-    devices = usable_devices(config.devices)
-    memory = working_memory(config.memory)
-    grid = set_grid(
-        workdir, dim=stored_dim(workdir), k=config.k, memory=memory,
-        on_gpu=devices[0] != CPU, n_devices=len(devices),
-    )  # fmt: skip
-    threads = max(usable_threads(config.threads) // len(devices), 1)
-    blocks = product(range(len(grid.src)), range(len(grid.tgt)))
-    tasks = [(workdir.root, src, tgt, config.k, threads) for src, tgt in blocks]
-    LOG.info("searching %d block(s) on %s", len(tasks), ", ".join(devices))
-    total = sum(grid.src.shards) * sum(grid.tgt.shards)
-    with bar("search", total=total, unit="cosines") as progress:
-
-        def report(pairs: int) -> None:
-            progress.update(pairs)
-
-        run_on_devices(
-            search_block, tasks, devices,
-            report=report, name=lambda task: f"searching block {task[1]}-{task[2]}",
-        )  # fmt: skip
-    for side in SIDES:
-        panels = range(len(grid.cut(side)))
-        run_tasks(merge_panel, ((workdir.root, side, p, config.k, memory) for p in panels))
-    remove_merged_blocks(workdir)
+            check_vectors(workdir)
+            search_exactly(workdir, config)
 
 
 def select(
@@ -245,27 +218,35 @@ def select(
     )
     for stage in ("shard", "encode", "search"):
         card.recall(workdir, stage)
-    with card.timed("select"):
-        fwd, bwd = load_neighbours(workdir, "src"), load_neighbours(workdir, "tgt")
-        threshold, source = default_threshold(choice.info, config, asked_k, card)
-        selection = select_pairs(fwd, bwd, config, threshold)
-    if min(fwd.k, bwd.k) < asked_k:
-        card.show(f"a side has fewer than {asked_k} sentences: margins say little")
-    card.facts |= {
-        "encoder": choice.described(),
-        "settings": _all_settings(workdir, config, output),
-        "threshold": {"value": threshold if isfinite(threshold) else None, "source": source},
-        "k": {"asked": asked_k, "src": fwd.k, "tgt": bwd.k},
-        "counts": _counts(workdir, selection.counts) | {"pairs": len(selection.pairs)},
-    }
-    with card.timed("write"):
-        records = pair_records(workdir, sharding, selection.pairs)
-        pairs = write_results(records, output, langs, sink)
-        if output.rejects is not None:
-            write_rejects(workdir, sharding, output.rejects)
+    memory = working_memory(config.memory)
+    with Scratch(workdir.root) as scratch:
+        with card.timed("select"):
+            fwd, bwd = stored_neighbours(workdir, "src"), stored_neighbours(workdir, "tgt")
+            threshold, source = default_threshold(choice.info, config, asked_k, card)
+            selection = select_from_disk(scratch, fwd, bwd, config, threshold, memory)
+        if min(fwd.k, bwd.k) < asked_k:
+            card.show(f"a side has fewer than {asked_k} sentences: margins say little")
+        card.facts |= {
+            "encoder": choice.described() | _projected(workdir),
+            "settings": _all_settings(workdir, config, output),
+            "threshold": {"value": threshold if isfinite(threshold) else None, "source": source},
+            "k": {"asked": asked_k, "src": fwd.k, "tgt": bwd.k},
+            "counts": _counts(workdir, selection.counts) | {"pairs": len(selection.pairs)},
+        }
+        with card.timed("write"):
+            records = pair_records(workdir, sharding, selection.pairs, memory)
+            pairs = write_results(records, output, langs, sink)
+            if output.rejects is not None:
+                write_rejects(workdir, sharding, output.rejects)
     for path in card_paths(workdir, output):
         write_json(path, card.finished())
     return Mined(len(selection.pairs), pairs, card.finished())
+
+
+def _projected(workdir: Workdir) -> dict[str, Any]:
+    """Tell how vectors were projected, if they were."""
+    notes = projection_notes(workdir)
+    return {"projection": notes} if notes else {}
 
 
 def sharded_config(workdir: Workdir) -> ShardConfig:

@@ -13,6 +13,7 @@ from bitextmine.output.records import one_line
 from bitextmine.texts import shard_texts
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir
 
+REPEATS = 1 << 16  # duplicates looked up at a time
 HEADER = "reason\tside\tfile\tline\ttext\n"
 
 
@@ -43,9 +44,11 @@ def _duplicates(workdir: Workdir, side: Side, paths: tuple[str, ...]) -> Iterato
     for shard in range(count_shards(workdir, side)):
         files = workdir.shard(side, shard)
         texts = shard_texts(files)
-        ids = np.load(files.ids, allow_pickle=False)
-        repeats = np.load(files.duplicates, allow_pickle=False)
-        rows = np.searchsorted(ids, repeats[:, 1])
-        for sentence_id, row in zip(repeats[:, 0].tolist(), rows.tolist(), strict=True):
-            file, line = divmod(sentence_id, 1 << LINE_BITS)
-            yield "duplicate", paths[file], line + 1, texts[row]
+        ids = np.load(files.ids, mmap_mode="r", allow_pickle=False)
+        repeats = np.load(files.duplicates, mmap_mode="r", allow_pickle=False)
+        for start in range(0, len(repeats), REPEATS):
+            some = np.array(repeats[start : start + REPEATS])
+            rows = np.searchsorted(ids, some[:, 1])
+            for sentence_id, row in zip(some[:, 0].tolist(), rows.tolist(), strict=True):
+                file, line = divmod(sentence_id, 1 << LINE_BITS)
+                yield "duplicate", paths[file], line + 1, texts[row]

@@ -13,13 +13,15 @@ from bitextmine.model_choice import ModelChoice
 from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs, write_pairs
 from bitextmine.output.destination import ByteSink, check_file, destinations, is_special
 from bitextmine.runcard import card_path
-from bitextmine.select import Pairs
+from bitextmine.select import PairBlocks, Pairs
 from bitextmine.texts import Sentences
 from bitextmine.workdir import Workdir
 
 Languages = tuple[str, str]  # of src and tgt, as codes; "" if unknown
 
-FETCHED = 1 << 16  # pairs whose texts are read at a time, in the order of the disk
+FETCH_BYTES = 256 << 20  # for texts, where nobody says how much memory there is
+PAIR_BYTES = 1200  # that a pair in hand takes beside its texts
+TEXT_COPIES = 4  # bytes in memory for each in the files: wide characters, longer texts than most
 
 
 def output_languages(output: OutputConfig, choice: ModelChoice) -> Languages:
@@ -92,12 +94,30 @@ def write_results(
     return tuple(records)
 
 
-def pair_records(workdir: Workdir, config: ShardConfig, pairs: Pairs) -> Iterator[Pair]:
-    """Yield the pairs with their texts and origins, read from disk some thousands at a time."""
+def pair_records(
+    workdir: Workdir, config: ShardConfig, pairs: PairBlocks, memory: int = FETCH_BYTES
+) -> Iterator[Pair]:
+    """Yield the pairs with their texts and origins, best first.
+
+    The texts of as many pairs as memory holds are read together, shard by shard, so
+    that a shard is opened a few times in all, and not once for some thousand pairs.
+
+    Parameters
+    ----------
+    workdir : Workdir
+        Sharded.
+    config : ShardConfig
+        Under which it was.
+    pairs : Pairs or StoredPairs
+        Sentence numbers and scores.
+    memory : int
+        Bytes to work in, about.
+    """
     src = Sentences(workdir, "src", config.src)
     tgt = Sentences(workdir, "tgt", config.tgt)
-    starts = range(0, len(pairs), FETCHED)
-    return chain.from_iterable(_fetched(pairs[i : i + FETCHED], src, tgt) for i in starts)
+    texts = src.text_bytes / max(len(src), 1) + tgt.text_bytes / max(len(tgt), 1)
+    rows = max(int(memory / (PAIR_BYTES + TEXT_COPIES * texts)), 1)
+    return chain.from_iterable(_fetched(some, src, tgt) for some in pairs.blocks(rows))
 
 
 def _fetched(pairs: Pairs, src: Sentences, tgt: Sentences) -> Iterator[Pair]:

@@ -16,7 +16,7 @@ from bitextmine.engines.device_worker import Report
 from bitextmine.search.grid import Grid, as_dict, as_grid, block_bytes, plan_grid
 from bitextmine.search.lists import StoredNeighbours, save_lists
 from bitextmine.search.merge import merge_files
-from bitextmine.search.neighbours import Ids, Neighbours
+from bitextmine.search.neighbours import Ids
 from bitextmine.search.rows import Rows
 from bitextmine.workdir import SIDES, Direction, Side, Workdir
 from bitextmine.writing import read_json, write_json
@@ -183,16 +183,6 @@ def stored_neighbours(workdir: Workdir, side: Side) -> StoredNeighbours:
         numbers=[Panel(workdir, side, cut.pieces(panel)) for panel in panels],
         files=[workdir.neighbours(side, panel) for panel in panels],
     )
-
-
-def load_neighbours(workdir: Workdir, side: Side) -> Neighbours:
-    """Return the neighbours of a whole side in memory; row i is sentence number i."""
-    stored = stored_neighbours(workdir, side)
-    cosines = np.empty((len(stored), stored.k), np.float32)
-    ids = np.empty((len(stored), stored.k), np.int64)
-    for numbers, part in stored.blocks(1 << 20):
-        cosines[numbers], ids[numbers] = part.cosines, part.ids
-    return Neighbours(cosines, ids)
 
 
 def stored_dim(workdir: Workdir) -> int:

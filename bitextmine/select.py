@@ -1,6 +1,11 @@
-"""Candidates -> pairs: retrieval, one-to-one, threshold, all in whole-array steps."""
+"""Candidates -> pairs: retrieval, one-to-one, threshold, all in whole-array steps.
 
+This is for lists in memory; `bitextmine.selection` does the same for lists on disk.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +18,7 @@ Bools = NDArray[np.bool_]
 
 LOWEST = float(np.finfo(np.float64).min)
 GREEDY_ROWS = 1 << 20  # pairs held as Python integers at a time
+TAKEN = 2  # marks a sentence that is in a pair
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,23 @@ class Pairs:
 
     def __getitem__(self, keep: Bools | slice) -> "Pairs":
         return Pairs(self.src[keep], self.tgt[keep], self.scores[keep], self.cosines[keep])
+
+    def blocks(self, rows: int) -> Iterator["Pairs"]:
+        """Yield at most so many pairs at a time, best first."""
+        for start in range(0, len(self), rows):
+            yield self[start : start + rows]
+
+
+class PairBlocks(Protocol):
+    """Pairs in memory or on disk, best first."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def blocks(self, rows: int) -> Iterator[Pairs]:
+        """Yield at most so many at a time."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -101,17 +124,39 @@ class _Votes:
     bwd: Pairs  # each tgt sentence with its best candidate
 
 
-def _votes(fwd: Neighbours, bwd: Neighbours, margins: Margins) -> _Votes:
+@dataclass(frozen=True)
+class Best:
+    """The candidate that each of n sentences votes for.
+
+    Attributes
+    ----------
+    ids : ndarray of int64
+        Sentence numbers of the other side.
+    scores : ndarray of float64
+        The best margin of each sentence; -inf if none is defined.
+    cosines : ndarray of float32
+        Cosine of the sentence and its candidate.
+    """
+
+    ids: Ids
+    scores: Doubles
+    cosines: Floats
+
+    def __getitem__(self, keep: Bools) -> "Best":
+        return Best(self.ids[keep], self.scores[keep], self.cosines[keep])
+
+
+def best_candidates(found: Neighbours, margins: Doubles) -> Best:
     """Take the candidate of best margin of every sentence; the nearer one if margins tie."""
-    src, tgt = np.arange(len(fwd)), np.arange(len(bwd))
-    best_tgt, best_src = margins.fwd.argmax(axis=1), margins.bwd.argmax(axis=1)
+    rows, best = np.arange(len(found)), margins.argmax(axis=1)
+    return Best(found.ids[rows, best], margins[rows, best], found.cosines[rows, best])
+
+
+def _votes(fwd: Neighbours, bwd: Neighbours, margins: Margins) -> _Votes:
+    src, tgt = best_candidates(fwd, margins.fwd), best_candidates(bwd, margins.bwd)
     return _Votes(
-        fwd=Pairs(
-            src, fwd.ids[src, best_tgt], margins.fwd[src, best_tgt], fwd.cosines[src, best_tgt]
-        ),
-        bwd=Pairs(
-            bwd.ids[tgt, best_src], tgt, margins.bwd[tgt, best_src], bwd.cosines[tgt, best_src]
-        ),
+        fwd=Pairs(np.arange(len(fwd)), src.ids, src.scores, src.cosines),
+        bwd=Pairs(tgt.ids, np.arange(len(bwd)), tgt.scores, tgt.cosines),
     )
 
 
@@ -126,8 +171,9 @@ def _retrieve(votes: _Votes, retrieval: str, threshold: float) -> Pairs:
         return _sorted(bwd)
     if retrieval == "intersect":
         return _sorted(votes.fwd[mutual & (votes.fwd.scores >= threshold)])
-    both = _sorted(_joined(fwd, bwd))
-    both = both[_first_of_each(both)]
+    # A pair that both sides vote for has one score, and is counted as the src side's vote.
+    repeats = votes.fwd.tgt[bwd.src] == bwd.tgt
+    both = _sorted(_joined(fwd, bwd[~repeats]))
     return both if retrieval == "union" else both[best_one_to_one(both.src, both.tgt)]
 
 
@@ -145,18 +191,11 @@ def _sorted(pairs: Pairs) -> Pairs:
     return Pairs(pairs.src[order], pairs.tgt[order], pairs.scores[order], pairs.cosines[order])
 
 
-def _first_of_each(pairs: Pairs) -> Bools:
-    """Mark the first of repeated pairs; in sorted pairs, repeats stand side by side."""
-    first = np.ones(len(pairs), dtype=bool)
-    first[1:] = (pairs.src[1:] != pairs.src[:-1]) | (pairs.tgt[1:] != pairs.tgt[:-1])
-    return first
-
-
 def best_one_to_one(src: Ids, tgt: Ids) -> Bools:
     """Mark what greedy one-to-one matching takes from pairs that are sorted best first.
 
     It goes down the list and takes each pair whose two sentences are still free.
-    This is the one loop over pairs in the program: it is sequential by nature, is
+    It is the one loop over pairs in the program: it is sequential by nature, is
     linear in any case, and takes 0.3 s per million pairs, no more than sorting them.
 
     Parameters
@@ -169,14 +208,33 @@ def best_one_to_one(src: Ids, tgt: Ids) -> Bools:
     ndarray of bool
         The pairs taken.
     """
-    src_used, tgt_used = bytearray(_size(src)), bytearray(_size(tgt))
+    src_marks, tgt_marks = bytearray(_size(src)), bytearray(_size(tgt))
     taken = np.zeros(len(src), dtype=bool)
     for start in range(0, len(src), GREEDY_ROWS):
         run = slice(start, start + GREEDY_ROWS)
-        rows = zip(src[run].tolist(), tgt[run].tolist(), strict=True)
-        for row, (s, t) in enumerate(rows, start):
-            if not (src_used[s] or tgt_used[t]):
-                src_used[s] = tgt_used[t] = taken[row] = True
+        taken[run] = take_free(src[run], tgt[run], src_marks, tgt_marks)
+    return taken
+
+
+class Marks(Protocol):
+    """A small number for every sentence of a side: a bytearray, or a file in memory's place."""
+
+    def __getitem__(self, number: int, /) -> int:
+        """Return the mark of a sentence."""
+        ...
+
+    def __setitem__(self, number: int, mark: int, /) -> None:
+        """Mark a sentence."""
+        ...
+
+
+def take_free(src: Ids, tgt: Ids, src_marks: Marks, tgt_marks: Marks) -> Bools:
+    """Go down some pairs, take each whose sentences are both marked less than `TAKEN`, and mark."""
+    taken = np.zeros(len(src), dtype=bool)
+    for row, (s, t) in enumerate(zip(src.tolist(), tgt.tolist(), strict=True)):
+        if src_marks[s] < TAKEN and tgt_marks[t] < TAKEN:
+            src_marks[s] = tgt_marks[t] = TAKEN
+            taken[row] = True
     return taken
 
 

@@ -1,6 +1,6 @@
 """Input files -> shards of unique sentences, in bounded memory, by content hash.
 
-Every accepted line goes into one of 256 buckets by the hash of its text, so all
+Every accepted line goes into one of 4096 buckets by the hash of its text, so all
 copies of a sentence meet in one bucket whichever file they come from, and
 dropping duplicates there is exact without any global state. Two sentences count
 as copies when the 128-bit BLAKE2b digests of their normalised text agree.
@@ -9,9 +9,11 @@ A sentence's id is where it was first read, ``file << 40 | line``: it is the sam
 however many shards there are, and sorting by it is sorting by place. Its number
 is its rank by id among the unique sentences of its side.
 
+Memory holds lines on their way to buckets, and then one shard, whatever the corpus.
+
 Tasks: ``split_file`` (one input file), ``plan_shards`` (a side), ``build_shard``
-(one shard), ``number_sentences`` (a side). Each does nothing when its result is
-there already.
+(one shard), ``number_sentences`` (a side, in `bitextmine.numbering`). Each does
+nothing when its result is there already.
 """
 
 import hashlib
@@ -25,20 +27,26 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from bitextmine.accounts import count_shards, told_rejects
-from bitextmine.buckets import BucketReader, BucketWriter
+from bitextmine.buckets import BucketReader, BucketWriter, Strings
 from bitextmine.compression import CHUNK_BYTES, open_input
 from bitextmine.config import STDIN, ShardConfig
 from bitextmine.corpus import Line, read_lines
 from bitextmine.duplicates import first_occurrences
-from bitextmine.errors import InputError, WorkdirError
+from bitextmine.errors import UsageError, WorkdirError
+from bitextmine.memory import told_bytes, working_memory
+from bitextmine.numbering import number_sentences
 from bitextmine.progress import bar
 from bitextmine.workdir import LINE_BITS, Side, Workdir
 from bitextmine.writing import atomic_write, read_json, write_json
 
 LOG = logging.getLogger(__name__)
 
-BUCKETS = 256
+__all__ = ["build_shard", "number_sentences", "plan_shards", "split_file"]
+
+BUCKET_BITS = 12
+BUCKETS = 1 << BUCKET_BITS  # a shard is one bucket at least: 4096 of 250,000 are 10^9 sentences
+LINE_BYTES = 128  # that telling duplicates takes for each line of a shard
+SENTENCE_BYTES = 64  # that a sentence takes after that, beside its text and key
 NAMED_LINES = 5  # line numbers named in a warning; all are in the rejects file
 
 
@@ -64,12 +72,17 @@ def split_file(root: Path, side: Side, file: int, config: ShardConfig) -> None:
         atomic_write(workdir.rejects(side, file)) as rejects,
         zstandard.ZstdCompressor().stream_writer(rejects, closefd=False) as reject_stream,
     ):
-        index = lines.split(BucketWriter(buckets, BUCKETS), reject_stream)
+        lines.split(BucketWriter(buckets, BUCKETS, _split_memory(config)), reject_stream)
     # Parquet is read by columns and out of order, so its bytes are summed apart.
     parquet = config.input_format == "parquet"
     checksum = _checksum(path) if parquet else lines.checksum.hexdigest()
-    write_json(done, {**lines.counts(), **_identity(path, checksum), "index": index})
+    write_json(done, {**lines.counts(), **_identity(path, checksum)})
     lines.warn()
+
+
+def _split_memory(config: ShardConfig) -> int:
+    """Held lines are packed and compressed beside themselves, and a long line comes on top."""
+    return working_memory(config.memory) // 2
 
 
 class _LineSplitter:
@@ -83,8 +96,8 @@ class _LineSplitter:
         self.mended: Counter[str] = Counter()
         self.named: dict[str, list[int]] = {}
 
-    def split(self, buckets: BucketWriter, rejects: BinaryIO) -> list[list[list[int]]]:
-        """Read the file through; return where each bucket's frames are."""
+    def split(self, buckets: BucketWriter, rejects: BinaryIO) -> None:
+        """Read the file through."""
         base = self.file << LINE_BITS
         size = None if self.path == STDIN else Path(self.path).stat().st_size
         with bar(f"read {self.side}", total=size, unit="B") as progress:
@@ -102,8 +115,9 @@ class _LineSplitter:
                     continue
                 text = line.text.encode()
                 digest = hashlib.blake2b(text, digest_size=16).digest()
-                buckets.add(digest[0], base + line.number, digest, text, line.key)
-        return buckets.close()
+                bucket = int.from_bytes(digest[:2], "big") >> 16 - BUCKET_BITS
+                buckets.add(bucket, base + line.number, digest, text, line.key)
+        buckets.flush()
 
     def _count(self, counter: Counter[str], reason: str, line: int) -> None:
         counter[reason] += 1
@@ -189,60 +203,50 @@ def build_shard(root: Path, side: Side, shard: int, config: ShardConfig) -> None
 
     The first occurrence of a sentence stays; the others are kept as a list of
     (id, id of the first). Rows are in the order of ids.
+
+    Raises
+    ------
+    UsageError
+        The shard does not fit into the memory.
+    OutputError
+        The disk is full.
     """
     workdir = Workdir(root)
     files = workdir.shard(side, shard)
     if files.done.exists():
         return
     files.folder.mkdir(exist_ok=True)
-    bounds = read_json(workdir.shard_plan(side))["bucket_bounds"]
-    lines = _shard_lines(workdir, side, bounds[shard], bounds[shard + 1], config)
-    ids, digests = lines.read_ids()
-    first, repeated = first_occurrences(digests, ids)
-    _save(files.duplicates, np.stack([ids[repeated.rows], repeated.first_ids], axis=1))
-    _save(files.ids, ids[first])
-    texts, keys = lines.read_texts(first)
-    _save_texts(files.text, files.offsets, texts)
-    if any(keys):
-        _save_texts(files.keys, files.key_offsets, keys)
-    counts = {"accepted": len(ids), "duplicates": len(repeated.rows), "unique": len(first)}
+    memory = working_memory(config.memory)
+    lines = _shard_lines(workdir, side, shard, config)
+    table = lines.read_table(most=memory // LINE_BYTES)
+    if table is None:
+        raise _too_large(f"{side} shard {shard} has more lines than", memory)
+    first, repeated = first_occurrences(table.digests, table.ids)
+    _save(files.duplicates, np.stack([table.ids[repeated.rows], repeated.first_ids], axis=1))
+    _save(files.ids, table.ids[first])
+    lengths = table.lengths[:, first]
+    counts = {"accepted": len(table.ids), "duplicates": len(repeated.rows), "unique": len(first)}
+    del table, repeated  # the texts need the room
+    if int(lengths.sum(dtype=np.int64)) + SENTENCE_BYTES * len(first) > memory:
+        raise _too_large(f"{side} shard {shard} has more text than", memory)
+    texts, keys = lines.read_strings(first, lengths)
+    _save_strings(files.text, files.offsets, texts)
+    if keys.content:
+        _save_strings(files.keys, files.key_offsets, keys)
     write_json(files.done, counts)
 
 
-def _shard_lines(
-    workdir: Workdir, side: Side, start: int, stop: int, config: ShardConfig
-) -> BucketReader:
-    files = range(len(config.paths(side)))
-    indexes = (read_json(workdir.lines_done(side, file))["index"] for file in files)
-    return BucketReader(
-        [(workdir.lines(side, file), index[start:stop]) for file, index in enumerate(indexes)]
+def _shard_lines(workdir: Workdir, side: Side, shard: int, config: ShardConfig) -> BucketReader:
+    bounds = read_json(workdir.shard_plan(side))["bucket_bounds"]
+    files = [workdir.lines(side, file) for file in range(len(config.paths(side)))]
+    return BucketReader(files, BUCKETS, slice(bounds[shard], bounds[shard + 1]))
+
+
+def _too_large(problem: str, memory: int) -> UsageError:
+    return UsageError(
+        f"{problem} fits the {told_bytes(memory)} of memory left for it",
+        hint="give more --memory, or a smaller --shard-size with another --workdir",
     )
-
-
-def number_sentences(root: Path, side: Side) -> None:
-    """Give every unique sentence of a side its rank by id.
-
-    Raises
-    ------
-    InputError
-        The side has no sentence at all.
-    """
-    workdir = Workdir(root)
-    shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
-    ids = [np.load(files.ids, allow_pickle=False) for files in shards]
-    total = sum(map(len, ids))
-    if total == 0:
-        raise InputError(
-            f"{side} has no usable sentence ({told_rejects(workdir, side)})",
-            hint="check the input and its format; --rejects FILE tells what became of every line",
-        )
-    if all(files.numbers.exists() for files in shards):
-        return
-    numbers = np.empty(total, dtype=np.int64)
-    numbers[np.argsort(np.concatenate(ids))] = np.arange(total)
-    bounds = np.cumsum([0, *map(len, ids)])
-    for files, start, stop in zip(shards, bounds[:-1], bounds[1:], strict=True):
-        _save(files.numbers, numbers[start:stop])
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
@@ -250,9 +254,7 @@ def _save(path: Path, array: NDArray[Any]) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def _save_texts(path: Path, offsets_path: Path, texts: list[bytes]) -> None:
-    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum([len(text) for text in texts], out=offsets[1:])
+def _save_strings(path: Path, offsets_path: Path, strings: Strings) -> None:
     with atomic_write(path) as file:
-        file.write(b"".join(texts))
-    _save(offsets_path, offsets)
+        file.write(strings.content)
+    _save(offsets_path, strings.offsets)

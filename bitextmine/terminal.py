@@ -63,6 +63,10 @@ class HintingGroup(click.Group):
             say("error", str(error), fg="red")
             say("hint", error.hint, fg="cyan")
             ctx.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
+        except MemoryError:
+            say("error", "there is not enough memory", fg="red")
+            say("hint", "give the job more, or the command a smaller --memory", fg="cyan")
+            ctx.exit(EXIT_FAILED)
         except KeyboardInterrupt:
             goes_on = "train, or mine with --workdir: the same command goes on where it stopped"
             say("interrupted", goes_on, fg="yellow")

@@ -12,7 +12,7 @@ from bitextmine.output.records import Origin
 from bitextmine.search.neighbours import Ids
 from bitextmine.workdir import LINE_BITS, ShardFiles, Side, Workdir
 
-_ROW_BITS = 32
+ROW_BITS = 32  # a place is shard << 32 | row
 
 
 class TextFile:
@@ -60,18 +60,20 @@ class _Shard(NamedTuple):
 
 
 class Sentences:
-    """All unique sentences of a side, by number; holds 8 bytes a sentence in memory."""
+    """All unique sentences of a side, by number; they and their places stay on disk."""
 
     def __init__(self, workdir: Workdir, side: Side, paths: tuple[str, ...]) -> None:
         self._shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
         self._paths = paths
-        numbers = [np.load(files.numbers, allow_pickle=False) for files in self._shards]
-        self._places = np.empty(sum(map(len, numbers)), dtype=np.int64)
-        for shard, rows in enumerate(numbers):
-            self._places[rows] = (shard << _ROW_BITS) + np.arange(len(rows))
+        self._places: Ids = np.load(workdir.places(side), mmap_mode="r", allow_pickle=False)
 
     def __len__(self) -> int:
         return len(self._places)
+
+    @property
+    def text_bytes(self) -> int:
+        """UTF-8 bytes of all sentences."""
+        return sum(files.text.stat().st_size for files in self._shards)
 
     def fetch(self, numbers: Ids) -> list[tuple[str, Origin]]:
         """Return sentences and where they were first read, one shard after the other.
@@ -79,11 +81,11 @@ class Sentences:
         A shard is opened once a call, so that a side may have more shards than a
         process may have open files.
         """
-        places = self._places[numbers]
+        places = np.array(self._places[numbers])
         found: list[tuple[str, Origin] | None] = [None] * len(numbers)
         opened, number = None, -1
         for position in np.argsort(places, kind="stable").tolist():
-            shard, row = divmod(int(places[position]), 1 << _ROW_BITS)
+            shard, row = divmod(int(places[position]), 1 << ROW_BITS)
             if opened is None or shard != number:
                 opened, number = self._open(shard), shard
             found[position] = self._read(opened, row)
@@ -91,7 +93,8 @@ class Sentences:
 
     def sample(self, count: int, seed: int) -> list[str]:
         """Return up to ``count`` sentences chosen by chance, in order of number."""
-        chosen = np.random.default_rng(seed).permutation(len(self))[:count]
+        random = np.random.default_rng(seed)
+        chosen = random.choice(len(self), min(count, len(self)), replace=False, shuffle=False)
         return [text for text, _ in self.fetch(np.sort(chosen))]
 
     def _open(self, shard: int) -> _Shard:

@@ -7,6 +7,7 @@ name, so a file that exists is finished and is what this run would have made.
     settings.json                     version, and the settings of every stage begun so far
     shard.done.json …                 a stage is finished; seconds and warnings
     encoder.json                      which encoder was chosen, and why
+    projection.npy, .json             what its vectors are multiplied with, if they are
     run.json                          the run card
     src/ and tgt/
         lines/0000.bin, .json         one input file, normalised, split into hash buckets
@@ -92,12 +93,12 @@ class ShardFiles:
 
     @property
     def embeddings(self) -> Path:
-        """(n, d) float16 unit vectors."""
+        """(n, d) float16 unit vectors, or int8 ones whose largest number is 127."""
         return self.folder / "embeddings.npy"
 
     @property
     def encoded(self) -> Path:
-        """Counts of encoding; exists when ``embeddings`` does."""
+        """Counts of encoding, and the checksum of ``embeddings``; exists when it does."""
         return self.folder / "encoded.json"
 
 
@@ -162,6 +163,11 @@ class Workdir:
     def encoder(self) -> Path:
         """Which encoder was chosen, for which languages, and why."""
         return self.root / "encoder.json"
+
+    @property
+    def projection(self) -> Path:
+        """The matrix that makes vectors shorter or turns them; (encoder's dim, dim) float16."""
+        return self.root / "projection.npy"
 
     def create(self) -> None:
         """Make the folders; private, since they hold the user's text.

@@ -82,6 +82,8 @@ def _cause(error: OSError) -> str:
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free some space there, or point --out, --workdir or TMPDIR to another disk"
+    if error.errno == errno.ENOMEM:
+        return "give the job more memory, or the command a smaller --memory"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "create the folder first, or choose an existing one"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -1,6 +1,8 @@
 """Vectors on disk: normalised, in the order of the sentences, and the same after a crash."""
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +15,11 @@ from bitextmine.config import ShardConfig
 from bitextmine.encoders.base import Encoded
 from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.sources import EncoderSource
-from bitextmine.encoding import encode_shard, unit_halfs
-from bitextmine.errors import EncoderError
+from bitextmine.encoding import check_embeddings, encode_shard, progress_path
+from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
 from bitextmine.workdir import ShardFiles, Workdir
+from bitextmine.writing import read_json
 
 SOURCE = EncoderSource(
     info=TOY_INFO, options=EncoderOptions(), devices=("cpu",), description=None, weights="tests"
@@ -100,19 +103,6 @@ def test_a_run_that_died_goes_on_and_gives_the_same_bytes(
     assert not list(files.folder.glob("*.part"))
 
 
-def test_unusable_vectors_become_zero_and_are_counted() -> None:
-    vectors = np.array([[3, 4], [0, 0], [np.nan, 1], [1, 0], [0, 2]], dtype=np.float32)
-    halfs, unusable = unit_halfs(vectors, (5, 2), "toy")
-    assert unusable == 2
-    wanted = np.array([[0.6, 0.8], [0, 0], [0, 0], [1, 0], [0, 1]])
-    np.testing.assert_allclose(halfs.astype(np.float64), wanted, atol=1e-3)
-
-
-def test_vectors_of_another_length_are_refused() -> None:
-    with pytest.raises(EncoderError, match=r"gave vectors of shape \(2, 3\)"):
-        unit_halfs(np.ones((2, 3), dtype=np.float32), (2, 2), "toy")
-
-
 class BrokenEncoder(ToyEncoder):
     """Gives no usable vector, as half precision does when it overflows."""
 
@@ -128,3 +118,125 @@ def test_an_encoder_that_gives_nothing_usable_is_stopped_at_its_first_chunk(
     with pytest.raises(EncoderError, match="non-finite vectors for 50 of 50 sentences in a row"):
         encode(files)
     assert not files.embeddings.exists()
+
+
+@pytest.fixture
+def encoded(files: ShardFiles, monkeypatch: pytest.MonkeyPatch) -> ShardFiles:
+    """The shard with its vectors, all as they were written."""
+    use(monkeypatch, ToyEncoder())
+    encode(files)
+    check_embeddings(files, 50)
+    return files
+
+
+def test_what_was_written_is_noted(encoded: ShardFiles) -> None:
+    noted = read_json(encoded.encoded)
+    assert (noted["rows"], noted["dim"], noted["dtype"]) == (50, 64, "float16")
+    content = encoded.embeddings.read_bytes()
+    assert noted["bytes"] == len(content)
+    assert noted["checksum"] == hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def test_a_copy_of_the_vectors_is_as_good(encoded: ShardFiles) -> None:
+    content = encoded.embeddings.read_bytes()
+    encoded.embeddings.unlink()
+    encoded.embeddings.write_bytes(content)
+    os.utime(encoded.embeddings, (1, 1))
+    check_embeddings(encoded, 50)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def turn(path: Path) -> None:
+    """Write the same vectors under another shape of the same size."""
+    path.write_bytes(path.read_bytes().replace(b"(50, 64)", b"(64, 50)"))
+
+
+def as_integers(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"<f2", b"<i2"))
+
+
+def scribble(path: Path) -> None:
+    path.write_bytes(b"?" * path.stat().st_size)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (Path.unlink, "cannot be read: .*No such file"),
+        (cut, "has 6,527 bytes, not 6,528"),
+        (flip_a_bit, "has changed since it was written"),
+        (turn, r"holds float16 \(64, 50\), not float16 \(50, 64\)"),
+        (as_integers, "holds int16"),
+        (scribble, "cannot be read: .*magic"),
+    ],
+)
+def test_changed_vectors_are_refused(
+    encoded: ShardFiles, damage: Callable[[Path], None], told: str
+) -> None:
+    damage(encoded.embeddings)
+    with pytest.raises(WorkdirError, match=told) as error:
+        check_embeddings(encoded, 50)
+    assert error.value.hint.startswith(f"delete {encoded.encoded}, encode again")
+    encoded.encoded.unlink()
+    assert encode(encoded) == 50  # the remedy works
+    check_embeddings(encoded, 50)
+
+
+def test_vectors_of_other_sentences_are_refused(encoded: ShardFiles) -> None:
+    with pytest.raises(WorkdirError, match=r"not float16 \(51, 64\)"):
+        check_embeddings(encoded, 51)
+
+
+def test_a_run_that_died_before_the_note_got_its_name_is_noted_by_the_next(
+    encoded: ShardFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded.encoded.rename(progress_path(encoded))
+    use(monkeypatch, DyingEncoder(0))
+    assert encode(encoded) == 50
+    check_embeddings(encoded, 50)
+    assert not progress_path(encoded).exists()
+
+
+def test_a_run_that_died_before_the_rename_encodes_nothing_again(
+    encoded: ShardFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded.encoded.rename(progress_path(encoded))
+    encoded.embeddings.rename(encoded.embeddings.with_suffix(".part"))
+    use(monkeypatch, DyingEncoder(0))
+    assert encode(encoded) == 50
+    check_embeddings(encoded, 50)
+
+
+@pytest.mark.parametrize("calls", [1, 7])
+def test_vectors_that_are_being_encoded_again_are_not_taken_for_finished(
+    encoded: ShardFiles, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    whole = encoded.embeddings.read_bytes()
+    flip_a_bit(encoded.embeddings)
+    encoded.encoded.unlink()
+    monkeypatch.setattr(ToyEncoder, "info", replace(TOY_INFO, chunk_rows=8))
+    use(monkeypatch, DyingEncoder(calls))
+    rename = Path.replace
+
+    def dying(self: Path, target: Path) -> Path:
+        if target == encoded.embeddings:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", dying)
+    with pytest.raises(KeyboardInterrupt):
+        encode(encoded)
+    monkeypatch.setattr(Path, "replace", rename)
+    use(monkeypatch, DyingEncoder(7 - calls))
+    assert encode(encoded) == 50
+    assert encoded.embeddings.read_bytes() == whole
+    check_embeddings(encoded, 50)

@@ -125,6 +125,24 @@ def test_a_file_gets_what_stdout_gets_and_a_run_card(
     assert card["seconds"]["toy"] >= 0
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_figures_are_kept_beside_the_table(command: str, data: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "ke pt.json"
+    shown = evaluate(command, data, "--save", kept)
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout == evaluate(command, data).stdout
+    assert kept.read_bytes() == evaluate(command, data, "--format", "json").stdout_bytes
+    assert json.loads((tmp_path / "ke pt.json.run.json").read_bytes())["evaluation"] == command
+
+
+def test_two_outputs_do_not_overwrite_each_other(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = explained(evaluate("xsts", data, "--out", out, "--save", out), code=2)
+    assert "--save would overwrite" in told
+    told = explained(evaluate("xsts", data, "--save", tmp_path / "none" / "x.json"))
+    assert "cannot write" in told
+
+
 def test_a_threshold_can_be_given(data: Path) -> None:
     result = evaluate("bucc", data, "--threshold", "1.1", "--format", "csv")
     rows = list(csv.DictReader(result.stdout.splitlines()))
@@ -225,7 +243,7 @@ def test_a_request_that_makes_no_sense_is_a_usage_error(
     assert told in explained(evaluate("bucc", data, *more), code=2)
 
 
-@pytest.mark.parametrize("flag", ["--out", "--curve"])
+@pytest.mark.parametrize("flag", ["--out", "--save", "--curve"])
 def test_an_input_is_not_overwritten(flag: str, data: Path) -> None:
     (data / "gold").rename(data / "gold.csv")
     args = ("--src", data / "ids.de", "--tgt", data / "ids.en", "--gold", data / "gold.csv")

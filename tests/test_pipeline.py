@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import TOY_INFO, ToyEncoder
 
-from bitextmine import MineConfig, buckets, mine, pipeline
+from bitextmine import MineConfig, buckets, mine, pipeline, search_stage
 from bitextmine.config import SelectConfig
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import BitextmineError, EncoderError, OutputError, WorkdirError
@@ -181,8 +181,13 @@ def test_select_again_needs_no_search(
     other = {"margin": "distance", "retrieval": "union"}
     fresh = mine(config(corpus, **other))
     mine(config(corpus, workdir=tmp_path / "work"))
-    for task in ("build_shard", "encode_shard", "search_block", "merge_panel"):
-        monkeypatch.setattr(pipeline, task, lambda *arguments: None)
+    for module, task in (
+        (pipeline, "build_shard"),
+        (pipeline, "encode_shard"),
+        (search_stage, "search_block"),
+        (search_stage, "merge_panel"),
+    ):
+        monkeypatch.setattr(module, task, lambda *arguments: None)
     again = mine(config(corpus, workdir=tmp_path / "work", **other))
     assert again.pairs == fresh.pairs
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitextmine import pipeline, searching
+from bitextmine import pipeline, search_stage, searching
 from bitextmine.config import EncodeConfig, SearchConfig, ShardConfig
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.runcard import RunCard
 from bitextmine.search import grid
 from bitextmine.search.exact import two_way_neighbours
-from bitextmine.searching import load_neighbours, read_grid, shard_sizes, stored_dim
+from bitextmine.search.neighbours import Neighbours
+from bitextmine.searching import read_grid, shard_sizes, stored_dim, stored_neighbours
 from bitextmine.workdir import SIDES, Side, Workdir
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -36,6 +37,16 @@ def encoded(tmp_path: Path) -> Workdir:
 
 def search(workdir: Workdir, **flags: Any) -> None:
     pipeline.search(workdir, SearchConfig(search="exact", **flags), RunCard())
+
+
+def load_neighbours(workdir: Workdir, side: Side) -> Neighbours:
+    """All neighbours of a side, row i those of sentence number i."""
+    stored = stored_neighbours(workdir, side)
+    cosines = np.empty((len(stored), stored.k), np.float32)
+    ids = np.empty((len(stored), stored.k), np.int64)
+    for numbers, part in stored.blocks(11):
+        cosines[numbers], ids[numbers] = part.cosines, part.ids
+    return Neighbours(cosines, ids)
 
 
 def side_vectors(workdir: Workdir, side: Side) -> Any:
@@ -82,7 +93,7 @@ def test_blocks_that_are_done_are_not_computed_again(
             raise KeyboardInterrupt
         real(*task, **where)
 
-    monkeypatch.setattr(pipeline, "search_block", dies_in_the_fourth)
+    monkeypatch.setattr(search_stage, "search_block", dies_in_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         search(encoded)
     begun = {path: path.stat().st_mtime_ns for path in encoded.grid.parent.glob("*.npy")}
@@ -92,8 +103,8 @@ def test_blocks_that_are_done_are_not_computed_again(
     def keeps(workdir: Workdir) -> None:
         kept.extend(p for p, at in begun.items() if p.stat().st_mtime_ns == at)
 
-    monkeypatch.setattr(pipeline, "search_block", real)
-    monkeypatch.setattr(pipeline, "remove_merged_blocks", keeps)
+    monkeypatch.setattr(search_stage, "search_block", real)
+    monkeypatch.setattr(search_stage, "remove_merged_blocks", keeps)
     search(encoded)
     assert sorted(kept) == sorted(begun)
 
@@ -101,8 +112,8 @@ def test_blocks_that_are_done_are_not_computed_again(
 def test_with_less_memory_than_before_the_search_begins_anew(
     encoded: Workdir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pipeline, "merge_panel", lambda *task: None)
-    monkeypatch.setattr(pipeline, "remove_merged_blocks", lambda workdir: None)
+    monkeypatch.setattr(search_stage, "merge_panel", lambda *task: None)
+    monkeypatch.setattr(search_stage, "remove_merged_blocks", lambda workdir: None)
     monkeypatch.setattr(Workdir, "finish", lambda *notes: None)
     monkeypatch.setattr(RunCard, "recall", lambda *notes: None)
     search(encoded)
@@ -122,6 +133,16 @@ def test_too_little_memory_is_told_before_the_search(encoded: Workdir) -> None:
     with pytest.raises(UsageError, match="--memory leaves") as told:
         search(encoded, memory=(400 << 20) + 1)
     assert "--memory" in told.value.hint
+
+
+def test_vectors_that_have_changed_are_refused(encoded: Workdir) -> None:
+    path = encoded.shard("tgt", 1).embeddings
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WorkdirError, match="has changed since it was written") as told:
+        search(encoded)
+    assert "encode again" in told.value.hint
 
 
 @pytest.mark.parametrize("side", SIDES)

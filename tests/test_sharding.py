@@ -2,6 +2,7 @@
 
 import tempfile
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitextmine import buckets
+from bitextmine import buckets, sharding
 from bitextmine.accounts import count_shards, reject_records, side_counts
 from bitextmine.config import ShardConfig
-from bitextmine.errors import InputError, WorkdirError
+from bitextmine.errors import InputError, UsageError, WorkdirError
 from bitextmine.pipeline import shard
 from bitextmine.runcard import RunCard
 from bitextmine.sharding import build_shard, split_file
@@ -82,6 +83,45 @@ def test_copies_of_one_sentence_cost_no_text(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 28 << 20  # one frame of 20 MB, not 20,000 strings beside it
+
+
+def test_a_shard_takes_little_more_memory_than_its_text(tmp_path: Path) -> None:
+    n = 20_000
+    content = "".join(f"{number} {'word ' * 20}\n" for number in range(n))
+    workdir, config = sharded(tmp_path / "a", content)
+    (workdir.shard("src", 0).done).unlink()
+    tracemalloc.start()
+    build_shard(workdir.root, "src", 0, config)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(content) + 128 * n
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("LINE_BYTES", "more lines"), ("SENTENCE_BYTES", "more text")]
+)
+def test_a_shard_beyond_the_memory_is_refused_and_built_with_more(
+    tmp_path: Path, kind: str, told: str
+) -> None:
+    workdir, config = sharded(tmp_path / "a", "x\ny\nz\n")
+    files = workdir.shard("src", 0)
+    files.done.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharding, kind, 100 << 20)
+        little = replace(config, memory=600 << 20)
+        with pytest.raises(UsageError, match=f"src shard 0 has {told} than fits the 200M") as error:
+            build_shard(workdir.root, "src", 0, little)
+        assert "--memory, or a smaller --shard-size" in error.value.hint
+        assert not files.done.exists()
+        build_shard(workdir.root, "src", 0, replace(config, memory=1 << 30))
+    assert sentences(workdir, config) == ["x", "y", "z"]
+
+
+def test_a_side_may_have_hundreds_of_shards(tmp_path: Path) -> None:
+    text = "".join(f"sentence {n}\n" for n in range(300))
+    workdir, config = sharded(tmp_path / "a", text, shard_size=1)
+    assert count_shards(workdir, "src") == 300
+    assert sentences(workdir, config) == text.splitlines()
 
 
 def test_shards_are_about_as_large_as_asked(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Tasks on devices under one progress bar."""
+
+from collections.abc import Callable, Sequence
+
+from bitextmine.engines.devices import Task, run_on_devices
+from bitextmine.progress import bar
+
+
+def run_shown(
+    task: Task, arguments: Sequence[tuple[object, ...]], devices: Sequence[str],
+    *, label: str, total: int, unit: str, name: Callable[[tuple[object, ...]], str],
+) -> None:  # fmt: skip
+    """Run tasks as `run_on_devices` does, and show how many of their units are done.
+
+    Parameters
+    ----------
+    task, arguments, devices, name
+        As those of `run_on_devices`.
+    label, unit : str
+        What the bar says.
+    total : int
+        Units of all tasks.
+    """
+    with bar(label, total=total, unit=unit) as progress:
+
+        def report(units: int) -> None:
+            progress.update(units)
+
+        run_on_devices(task, arguments, devices, report=report, name=name)
