@@ -10,41 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitextmine.config import EncodeConfig, OutputConfig, SelectConfig
+from bitextmine.eval_flags import MODEL, REPORT
 from bitextmine.flags import COMPUTING, FILE, TALK, THREADS, options
 from bitextmine.terminal import HintingGroup, ManyValues, start
 
 if TYPE_CHECKING:
     from bitextmine.evaluation.models import NamedModel
     from bitextmine.evaluation.report import Report
-
-_FORMATS = ("table", "json", "csv")
-_MODEL = [
-    click.option(
-        "--model",
-        "models",
-        metavar="MODEL…",
-        multiple=True,
-        required=True,
-        help="A name from `bitextmine models`, a folder, or a hub id; several stand side by side.",
-    ),
-]
-_OUTPUT = [
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(_FORMATS),
-        default="table",
-        show_default=True,
-        help="table: for people. json: with all details. csv: one row a model and line.",
-    ),
-    click.option(
-        "-o",
-        "--out",
-        type=FILE,
-        default=None,
-        help="Write here instead of stdout, with a run card (.run.json) beside it.",
-    ),
-]
 
 
 class _Run:
@@ -69,6 +41,7 @@ class _Run:
         self._models: tuple[str, ...] = flags.pop("models")
         self._form = flags.pop("form")
         self._out: Path | None = flags.pop("out")
+        self._save: Path | None = flags.pop("save")
         self._config = EncodeConfig(**flags)
         self._config.check_encoding()
 
@@ -76,15 +49,19 @@ class _Run:
         """Return the files that `finish` writes."""
         from bitextmine.runcard import card_path
 
-        return [] if self._out is None else [self._out, card_path(self._out)]
+        files = [path for path in (self._out, self._save) if path is not None]
+        return files + [card_path(path) for path in files]
 
     def begin(self, settings: dict[str, Any], *, inputs: Sequence[str]) -> "Sequence[NamedModel]":
         """Check the output, and find the models."""
         from bitextmine.evaluation.models import resolve_models
+        from bitextmine.evaluation.report import check_save
         from bitextmine.results import check_output
 
         output = OutputConfig(out=self._out)
         check_output(output, inputs=inputs, langs=("", ""), to_stream=self._out is None)
+        if self._save is not None:
+            check_save(self._save, inputs, self._out)
         self.card.facts["settings"] = settings
         return resolve_models(self._models, self._config, self.card)
 
@@ -96,6 +73,8 @@ class _Run:
             click.echo(report.rendered(self._form, self.card), nl=False)
         else:
             save_report(report, self._form, self._out, self.card)
+        if self._save is not None:
+            save_report(report, "json", self._save, self.card)
         if not self._quiet:
             models = len(self._models)
             click.echo(
@@ -113,15 +92,19 @@ def evaluate() -> None:
     bitextmine eval tatoeba --model use-m3 --data tatoeba/v1 --langs 14
     bitextmine eval xsts --model use-m3 --model ./my-model --data Sts2017
 
-    Nothing is downloaded: the help of each command tells where its files come from.
-    Models read sentences as long as they can; --max-length 32 is what mSimCSE's
+    To mine a language, xsim on two aligned files of it tells most, and bucc whatever
+    has gold pairs; tatoeba has short sentences in 112 languages, for comparison with
+    published figures; xsts is about similar meaning, not about translation.
+
+    No test set is downloaded: the help of each command tells where its files come
+    from. Models read sentences as long as they can; --max-length 32 is what mSimCSE's
     evaluation read, and is here only to compare with it: it cuts real sentences.
     bucc encodes on all devices, the others on the first.
     """
 
 
 @evaluate.command(cls=ManyValues)
-@options(_MODEL)
+@options(MODEL)
 @click.option("--data", type=FILE, required=True, help="Folder with tatoeba.deu-eng.deu and so on.")
 @click.option(
     "--langs",
@@ -129,19 +112,19 @@ def evaluate() -> None:
     show_default=True,
     metavar="LIST",
     help="14 (those of XNLI), 36 (those of XTREME), 112 (all of LASER's), all (that are in the"
-    " folder), or codes: deu,fra,…",
+    " folder), or codes as in the files' names: deu,fra,…",
 )
-@options(COMPUTING, THREADS, _OUTPUT, TALK)
+@options(COMPUTING, THREADS, REPORT, TALK)
 def tatoeba(*, data: Path, langs: str, **flags: Any) -> None:
     """Tatoeba: is the nearest sentence the translation?
 
     \b
     bitextmine eval tatoeba --model use-m3 --data tatoeba/v1 --langs deu,fra,rus
 
-    Accuracy of the nearest sentence by cosine: xx→en (as MTEB reports), en→xx (as
-    XTREME reports) and their mean (as mSimCSE reports), per language and averaged
-    over languages; beside it the error of the best-scored of 4 neighbours by ratio
-    margin (LASER's xsim).
+    Accuracy of the nearest sentence by cosine, in percent: xx→en (as MTEB reports),
+    en→xx (as XTREME reports) and their mean (as mSimCSE reports), per language and
+    averaged over languages. Beside it, the error in percent when the best of the 4
+    nearest by ratio margin is taken, as in mining (LASER's xsim).
 
     The files are in LASER's repository, github.com/facebookresearch/LASER, folder
     data/tatoeba/v1: tatoeba.XXX-eng.XXX and tatoeba.XXX-eng.eng, plain or .zst.
@@ -157,24 +140,31 @@ def tatoeba(*, data: Path, langs: str, **flags: Any) -> None:
 
 
 @evaluate.command(cls=ManyValues)
-@options(_MODEL)
+@options(MODEL)
 @click.option("--src", type=FILE, required=True, help="Source sentences: id<TAB>sentence.")
 @click.option("--tgt", type=FILE, required=True, help="Target sentences, likewise.")
 @click.option("--gold", type=FILE, required=True, help="True pairs: src id<TAB>tgt id.")
-@click.option("--tune-src", type=FILE, help="Another task, to tune the threshold on …")
-@click.option("--tune-tgt", type=FILE, help="… its target sentences …")
-@click.option("--tune-gold", type=FILE, help="… and its true pairs.")
-@click.option("--threshold", type=float, help="Ratio margin. Default: each model's own.")
+@click.option("--tune-src", type=FILE, help="Another task, to tune the threshold on: src …")
+@click.option("--tune-tgt", type=FILE, help="… tgt …")
+@click.option("--tune-gold", type=FILE, help="… and gold; give all three.")
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="T",
+    help="Count pairs of this ratio margin or more. Default: each model's own.",
+)
 @click.option(
     "--protocol",
     type=click.Choice(("laser", "msimcse")),
     default="laser",
     show_default=True,
-    help="laser: equal sentences are one, those under several ids are dropped."
-    " msimcse: every line by itself.",
+    help="laser: equal sentences are searched as one, and those under several ids are never"
+    " paired. msimcse: every line by itself.",
 )
-@click.option("--curve", type=FILE, help="Precision, recall and F1 by threshold: .csv or .png.")
-@options(COMPUTING, THREADS, _OUTPUT, TALK)
+@click.option(
+    "--curve", type=FILE, help="Write precision, recall and F1 by threshold: .csv or .png."
+)
+@options(COMPUTING, THREADS, REPORT, TALK)
 def bucc(*, threshold: float | None, protocol: Any, curve: Path | None, **flags: Any) -> None:
     """BUCC: precision, recall and F1 of mined pairs.
 
@@ -182,12 +172,14 @@ def bucc(*, threshold: float | None, protocol: Any, curve: Path | None, **flags:
     bitextmine eval bucc --model use-m3 --src de-en.de --tgt de-en.en --gold de-en.gold
 
     Mines as `bitextmine mine` does (4 neighbours, ratio margin, one-to-one) and
-    counts which pairs are gold: at a threshold, at the best one of all (tuned on this
-    very gold, which flatters), and at the best one of another task (--tune-…).
+    counts, in percent, which pairs are gold. One row for every way to a threshold: the
+    model's own or --threshold; the best one for this gold, which flatters; the best
+    one for another task (--tune-…), which does not.
 
     Figures under different splits, protocols and ways to a threshold cannot be
     compared: LASER tunes and reports on BUCC's training set, mSimCSE on the small
-    sample set. The files are those of the BUCC 2018 shared task, plain or compressed.
+    sample set. The files are those of the BUCC 2018 shared task, or any others of this
+    form, plain or compressed.
     """
     run = _Run(flags, also=("src", "tgt", "gold", "tune_src", "tune_tgt", "tune_gold"))
 
@@ -212,18 +204,18 @@ def bucc(*, threshold: float | None, protocol: Any, curve: Path | None, **flags:
 
 
 @evaluate.command(cls=ManyValues)
-@options(_MODEL)
+@options(MODEL)
 @click.option("--data", type=FILE, required=True, help="Folder with the tracks of STS 2017.")
-@options(COMPUTING, THREADS, _OUTPUT, TALK)
+@options(COMPUTING, THREADS, REPORT, TALK)
 def xsts(*, data: Path, **flags: Any) -> None:
     """XSTS: do cosines rank pairs as people do?
 
     \b
     bitextmine eval xsts --model use-m3 --data Sts2017
 
-    Spearman's rank correlation with human scores, times 100, for the tracks of
-    SemEval-2017 task 1: ar-ar, ar-en, es-es, es-en (4a and 4b apart), en-en, tr-en
-    (the first 250 pairs, which have scores).
+    Spearman's rank correlation of cosines with human scores of likeness, times 100,
+    for the tracks of SemEval-2017 task 1: ar-ar, ar-en, es-es, es-en (4a and 4b
+    apart), en-en, tr-en (the first 250 pairs, which have scores).
 
     The files are those of SemEval (STS.input.track1.ar-ar.txt, STS.gs.track1.ar-ar.txt
     …, in data/Sts2017 of github.com/yaushian/mSimCSE), or sts2017.track1.ar-ar.tsv …
@@ -239,14 +231,14 @@ def xsts(*, data: Path, **flags: Any) -> None:
 
 
 @evaluate.command(cls=ManyValues)
-@options(_MODEL)
+@options(MODEL)
 @click.option(
     "--src",
     type=FILE,
     multiple=True,
     required=True,
     metavar="FILE…",
-    help="One sentence a line; each file is aligned with --tgt.",
+    help="Files of one sentence a line, each aligned with --tgt; plain or compressed.",
 )
 @click.option("--tgt", type=FILE, required=True, help="Their translations, line by line.")
 @click.option(
@@ -254,19 +246,21 @@ def xsts(*, data: Path, **flags: Any) -> None:
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="Confusions to show a direction: those furthest from right.",
+    metavar="N",
+    help="Wrong answers to show for each file and direction, the worst first; 0 shows none.",
 )
-@options(COMPUTING, THREADS, _OUTPUT, TALK)
+@options(COMPUTING, THREADS, REPORT, TALK)
 def xsim(*, src: tuple[Path, ...], tgt: Path, worst: int, **flags: Any) -> None:
-    """xsim: errors of searching aligned files for each other's lines.
+    """xsim: how often is the best match of a line not its translation?
 
     \b
     bitextmine eval xsim --model use-m3 --src ntrex.deu.txt ntrex.fra.txt --tgt ntrex.eng.txt
 
-    Works with any two files of aligned lines, such as those of NTREX and FLORES. In
-    percent, in both directions: the best-scored of 4 neighbours by ratio margin (as
-    LASER's xsim), and the nearest by cosine (as its `absolute`). The worst confusions
-    are shown below the table, and are in the JSON.
+    Works with any two files of aligned lines, such as those of NTREX and FLORES:
+    every line is searched among all lines of the other file. Errors in percent, in
+    both directions: of the best of the 4 nearest by ratio margin (as in mining, and
+    LASER's xsim), and of the nearest by cosine (as its `absolute`). The worst
+    confusions are shown below the table, and are in the JSON.
     """
     run = _Run(flags)
 

@@ -68,7 +68,7 @@ class HintingGroup(click.Group):
             say("hint", "give the job more, or the command a smaller --memory", fg="cyan")
             ctx.exit(EXIT_FAILED)
         except KeyboardInterrupt:
-            goes_on = "train, or mine with --workdir: the same command goes on where it stopped"
+            goes_on = "with --workdir, or in training, the same command goes on where it stopped"
             say("interrupted", goes_on, fg="yellow")
             ctx.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:

@@ -19,13 +19,18 @@ def train(*, quiet: bool, verbose: bool, **flags: Any) -> None:
     \b
     bitextmine models export e5-small --out e5
     bitextmine train --model ./e5 --data xnli.dev.*.tsv --out adapter
-    bitextmine models merge adapter --out mine-model
+    bitextmine models merge adapter --out my-model
+    bitextmine mine --model ./my-model --src de.txt --tgt en.txt > pairs.tsv
     torchrun --nproc-per-node 8 -m bitextmine train --model google/mt5-xxl \\
         --gradient-checkpointing --data multinli.train.*.tsv --out adapter
 
+    A sentence is drawn to one that follows from it, and away from one that contradicts it and
+    from all others of the batch. OUT then holds the adapter (or, with --method full, the model),
+    training.json with every setting and figure, loss.csv, scores.csv and curves.png.
+
     A stopped run goes on where it was: give the same command again. Defaults are those of
     mSimCSE's scripts (github.com/yaushian/mSimCSE) or chosen here, as said at each; those of
-    m-ST5 are not published.
+    m-ST5 are not published. It needs pip install 'bitextmine[train]'.
     """
     start(quiet=quiet, verbose=verbose)
     config = TrainConfig(**flags)

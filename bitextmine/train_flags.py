@@ -26,7 +26,8 @@ DATA = [
         "--model",
         required=True,
         metavar="MODEL",
-        help="The base: a folder or hub id of an encoder (any mT5, XLM-R, BERT …), or a name.",
+        help="The base: a folder or hub id of an encoder (any mT5, XLM-R, BERT …), or the name of"
+        " a checkpoint in `bitextmine models`.",
     ),
     click.option(
         "--data",
@@ -39,7 +40,10 @@ DATA = [
         " (premise, entailment, contradiction). Compressed or not.",
     ),
     click.option(
-        "--out", type=FILE, required=True, help="A new folder, or one to go on in after a stop."
+        "--out",
+        type=FILE,
+        required=True,
+        help="A new folder for the result, or the one of a run that was stopped.",
     ),
     click.option(
         "--langs",
@@ -70,22 +74,22 @@ ADAPTER = [
         type=int,
         default=D.lora_r,
         show_default=True,
-        help="Rank (chosen here: the size of m-ST5's file fits it; its paper's value is not"
-        " known to us).",
+        help="Rank of the adapter (chosen here: the size of m-ST5's file fits it; its paper's"
+        " value is not known to us).",
     ),
     click.option(
         "--lora-alpha",
         type=float,
         default=D.lora_alpha,
         show_default=True,
-        help="Scale is alpha / r (chosen here: peft's example).",
+        help="The adapter's say is alpha / r (chosen here: peft's example).",
     ),
     click.option(
         "--lora-dropout",
         type=float,
         default=D.lora_dropout,
         show_default=True,
-        help="Chosen here: peft's example.",
+        help="Share of the adapter's inputs left out at random (chosen here: peft's example).",
     ),
     click.option(
         "--lora-targets",
@@ -101,18 +105,23 @@ OPTIMISER = [
         type=float,
         default=D.epochs,
         show_default=True,
-        help="mSimCSE: 1 cross-lingual, 2 monolingual. More hurt it across languages.",
+        help="Times to go through the triplets. mSimCSE: 1 cross-lingual, 2 monolingual; more"
+        " hurt it across languages.",
     ),
     click.option(
-        "--steps", type=int, default=D.steps, metavar="N", help="Of the optimiser, over --epochs."
+        "--steps",
+        type=int,
+        default=D.steps,
+        metavar="N",
+        help="Stop after so many updates of the weights, whatever --epochs says.",
     ),
     click.option(
         "--batch-size",
         type=int,
         default=D.batch_size,
         show_default=True,
-        help="Triplets a batch and process, each other's negatives; mSimCSE: 64 cross-lingual, 128"
-        " monolingual. Never two of one source row.",
+        help="Triplets in a batch (of each process), which are each other's negatives: never two"
+        " of one source row. mSimCSE: 64 cross-lingual, 128 monolingual.",
     ),
     click.option(
         "--mini-batch",
@@ -127,22 +136,22 @@ OPTIMISER = [
         type=int,
         default=D.accumulate,
         show_default=True,
-        help="Batches a step (mSimCSE: 1); adds no negatives.",
+        help="Batches to add up for a step (mSimCSE: 1); adds no negatives.",
     ),
     click.option(
         "--learning-rate",
         type=float,
         default=D.learning_rate,
         metavar="R",
-        help=f"Falls to 0 linearly (AdamW). Default: {FULL_RATE:g} in full (mSimCSE), {LORA_RATE:g}"
-        " with LoRA (chosen here).",
+        help="At its highest; falls to 0 linearly (AdamW). Default:"
+        f" {FULL_RATE:g} in full (mSimCSE), {LORA_RATE:g} with LoRA (chosen here).",
     ),
     click.option(
         "--warmup-steps",
         type=int,
         default=D.warmup_steps,
         show_default=True,
-        help="mSimCSE: none.",
+        help="Steps in which the learning rate rises from 0; mSimCSE: none.",
     ),
     click.option(
         "--temperature",
@@ -187,7 +196,7 @@ OPTIMISER = [
         type=int,
         default=D.seed,
         show_default=True,
-        help="Of adapter, dropout, order and drawn languages.",
+        help="Of all chance: the adapter's start, dropout, order, drawn languages.",
     ),
 ]
 EVALUATION = [
@@ -219,7 +228,8 @@ EVALUATION = [
         type=int,
         default=D.eval_steps,
         show_default=True,
-        help="Evaluate every N steps (mSimCSE), and keep the best by the first of the above.",
+        help="Evaluate every N steps (mSimCSE), and keep the best by the first of --dev-sts,"
+        " --dev-tatoeba and --dev-rows that is given; without them, the last.",
     ),
     click.option(
         "--save-steps",
@@ -233,10 +243,12 @@ EVALUATION = [
         type=int,
         default=D.log_steps,
         show_default=True,
-        help="Steps between two points of the curve.",
+        help="Steps between two points of the curve in loss.csv.",
     ),
-    click.option("--tensorboard", is_flag=True, help="Log for TensorBoard, too."),
-    click.option("--cpu", is_flag=True, help="Leave the GPU alone."),
+    click.option(
+        "--tensorboard", is_flag=True, help="Log for TensorBoard as well, in OUT/tensorboard."
+    ),
+    click.option("--cpu", is_flag=True, help="Train on the CPU even if there is a GPU."),
     click.option(
         "--trust-remote-code", is_flag=True, help="Run Python code that comes with the model."
     ),

@@ -3,13 +3,13 @@
 import csv
 import importlib
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bitextmine.errors import OutputError, UsageError
 from bitextmine.evaluation.bucc import Scored
+from bitextmine.evaluation.report import refuse_overwriting
 from bitextmine.output.destination import check_file, open_output
 
 ENDINGS = (".csv", ".png")
@@ -37,9 +37,7 @@ def check_curve(path: Path, others: Sequence[str]) -> None:
     """
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"--curve {path} is no .csv or .png", hint="choose one of these endings")
-    same = [other for other in others if os.path.realpath(other) == os.path.realpath(path)]
-    if same:
-        raise UsageError(f"--curve would overwrite {same[0]}", hint="choose another name")
+    refuse_overwriting(path, "--curve", others)
     check_file(path)
     if path.suffix.lower() == ".png":
         _figure_class()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from bitextmine.output.destination import is_special, open_output
+from bitextmine.errors import UsageError
+from bitextmine.output.destination import check_file, is_special, open_output
 from bitextmine.runcard import RunCard, card_path
 from bitextmine.writing import write_json
 
@@ -158,6 +160,44 @@ def _width(text: str) -> int:
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
     )
+
+
+def check_save(save: Path, inputs: Sequence[str], out: Path | None) -> None:
+    """Fail now rather than after the evaluation, if ``--save`` could not be written.
+
+    Parameters
+    ----------
+    save : Path
+        Where it should go, with a run card beside it.
+    inputs : sequence of str
+        Files that neither may overwrite.
+    out : Path or None
+        ``--out``, which has a run card as well.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be made.
+    UsageError
+        A file would overwrite another.
+    """
+    others = [*inputs, *([] if out is None else map(str, (out, card_path(out))))]
+    for path in (save, card_path(save)):
+        refuse_overwriting(path, "--save", others)
+        check_file(path)
+
+
+def refuse_overwriting(path: Path, flag: str, others: Sequence[str]) -> None:
+    """Refuse a file that is one of the others already.
+
+    Raises
+    ------
+    UsageError
+        It is; names which.
+    """
+    same = [other for other in others if os.path.realpath(other) == os.path.realpath(path)]
+    if same and not is_special(path):
+        raise UsageError(f"{flag} would overwrite {same[0]}", hint="choose another name")
 
 
 def save_report(report: Report, form: ReportFormat, out: Path, card: RunCard) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from bitextmine.encoding import unit_halfs
 from bitextmine.errors import InputError
 from bitextmine.evaluation.files import distinct_names, read_sentences
 from bitextmine.evaluation.models import NamedModel, Trial, run_trials
@@ -21,6 +20,7 @@ from bitextmine.machine import usable_threads
 from bitextmine.margin import Doubles, compute_margins
 from bitextmine.runcard import RunCard
 from bitextmine.search.neighbours import Floats, Halfs, Ids, Neighbours
+from bitextmine.storing import unit_halfs
 
 K = 4  # neighbours a sentence, as in LASER
 METRICS = {

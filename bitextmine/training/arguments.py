@@ -1,5 +1,6 @@
 """A training's choices in the words of transformers' trainer."""
 
+import importlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from transformers import TrainingArguments
 
 from bitextmine.errors import UsageError
 from bitextmine.training.config import TrainConfig
+
+EVENTS = "tensorboard"  # folder of its event files, beside the adapter
 
 
 def require_tensorboard(config: TrainConfig) -> None:
@@ -24,6 +27,16 @@ def require_tensorboard(config: TrainConfig) -> None:
             "--tensorboard needs the package tensorboard, which is not installed",
             hint="pip install tensorboard, or leave out --tensorboard: loss.csv has the same",
         )
+
+
+def tensorboard_callback(out: Path) -> Any:
+    """Return what logs for TensorBoard: to OUT, since the trainer's own folder is removed.
+
+    TENSORBOARD_LOGGING_DIR, which transformers reads, says otherwise.
+    """
+    callback = importlib.import_module("transformers.integrations").TensorBoardCallback()
+    callback.logging_dir = callback.logging_dir or str(out / EVENTS)
+    return callback
 
 
 def trainer_arguments(
@@ -49,7 +62,7 @@ def trainer_arguments(
         "eval_strategy": "steps" if evaluate else "no",
         "eval_steps": config.eval_steps,
         "remove_unused_columns": False,
-        "report_to": ["tensorboard"] if config.tensorboard else ["none"],
+        "report_to": ["none"],  # TensorBoard is added by `tensorboard_callback`
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available() and not config.cpu,
         "ddp_find_unused_parameters": False,

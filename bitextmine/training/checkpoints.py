@@ -7,6 +7,8 @@ from safetensors import SafetensorError
 
 from bitextmine.errors import OutputError
 
+BEST, BEST_SCORES = "best", "scores.json"  # the weights of the highest score so far, and it
+
 
 def checkpoints(work: Path) -> list[Path]:
     """List the whole checkpoints of a training, the last one last."""

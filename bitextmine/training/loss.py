@@ -1,5 +1,7 @@
 """The loss of mSimCSE: a premise must find its own hypothesis among all of the batch."""
 
+from math import log
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -30,6 +32,11 @@ def contrastive_loss(vectors: Tensor, temperature: float) -> Tensor:
     logits = premises @ hypotheses.T / temperature  # (b, 2 * b)
     labels = torch.arange(len(premises), device=logits.device)
     return functional.cross_entropy(logits, labels)
+
+
+def guessing_loss(batch_size: int) -> float:
+    """Return the loss of a model to which all sentences are alike, in nats."""
+    return log(2 * batch_size)
 
 
 def triplet_accuracy(vectors: Tensor) -> float:

@@ -12,13 +12,19 @@ from bitextmine.checkpoints.manifest import mark_file, write_manifest
 from bitextmine.checkpoints.merging import companion_files
 from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.model_card import read_licence
-from bitextmine.training.checkpoints import ExplainedSave, checkpoints, save_weights
+from bitextmine.training.checkpoints import (
+    BEST,
+    BEST_SCORES,
+    ExplainedSave,
+    checkpoints,
+    save_weights,
+)
 from bitextmine.training.config import TrainConfig
 from bitextmine.training.curves import write_curves
-from bitextmine.training.trainer import BEST, BEST_SCORES, ContrastiveTrainer
+from bitextmine.training.folder import CARD, WORK
+from bitextmine.training.trainer import ContrastiveTrainer
 from bitextmine.writing import atomic_write, explained_write, write_json
 
-CARD = "training.json"
 _CURVES = ("loss.csv", "scores.csv", "curves.png")
 
 
@@ -36,7 +42,7 @@ def write_output(
     OutputError
         The disk is full, or the folder cannot be written.
     """
-    work, out = config.out / "work", config.out
+    work, out = config.out / WORK, config.out
     weights = work / BEST
     if not weights.exists():
         weights = work / "last"

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import shutil
 import time
 import warnings
 from collections.abc import Mapping
@@ -13,32 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from bitextmine.checkpoints.layout import MANIFEST
 from bitextmine.checkpoints.locate import Located, locate
 from bitextmine.checkpoints.manifest import weights_hash
 from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.transformer.description import Description, describe
 from bitextmine.encoders.transformer.encoder import unpooled_tokens
-from bitextmine.errors import EncoderError, OutputError, UsageError, WorkdirError
+from bitextmine.errors import EncoderError, UsageError
 from bitextmine.training.arguments import compute_dtype, require_tensorboard
-from bitextmine.training.checkpoints import checkpoints
+from bitextmine.training.checkpoints import BEST, BEST_SCORES, checkpoints
 from bitextmine.training.config import TrainConfig
 from bitextmine.training.dev import make_dev
+from bitextmine.training.folder import WORK, finished_card, held_folder, texts_folder
 from bitextmine.training.network import load_model, make_pipeline
 from bitextmine.training.output import write_output
 from bitextmine.training.sampling import BatchSampler
-from bitextmine.training.trainer import (
-    BEST,
-    BEST_SCORES,
-    ContrastiveTrainer,
-    TripletDataset,
-)
+from bitextmine.training.trainer import ContrastiveTrainer, TripletDataset
 from bitextmine.training.triplets import Rows, Triplets, read_all
-from bitextmine.writing import explained_write, read_json, write_json
+from bitextmine.writing import read_json
 
 LOG = logging.getLogger(__name__)
-
-WORK, SETTINGS, TEXTS = "work", "settings.json", "texts"
 
 
 @dataclass(frozen=True)
@@ -57,6 +49,18 @@ class Trained:
     card: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """What is trained, on what; ``settings`` is all on which the result depends."""
+
+    config: TrainConfig
+    base: Located
+    description: Description
+    triplets: Triplets
+    settings: Mapping[str, Any]
+    begun: float  # as time.monotonic counts
+
+
 def train(config: TrainConfig) -> Trained:
     """Train an encoder on inference data, or go on with a training that was interrupted.
 
@@ -73,7 +77,7 @@ def train(config: TrainConfig) -> Trained:
     UsageError
         A choice does not suit base or data.
     WorkdirError
-        The folder holds a training of other settings.
+        The folder holds a training of other settings, or one is at work in it.
     """
     begun = time.monotonic()
     require_tensorboard(config)
@@ -82,43 +86,51 @@ def train(config: TrainConfig) -> Trained:
     processes = _processes(config)
     base = locate(config.model)
     description = _described(base, config)
-    work = config.out / WORK
-    with processes.main_process_first():
-        _prepare_folder(config.out, is_main=processes.is_main_process)
-    # Every process reads the data; on each, the texts have a folder of their own.
-    texts = work / TEXTS / str(processes.process_index)
-    with explained_write(texts):
-        shutil.rmtree(texts, ignore_errors=True)
-        texts.mkdir(parents=True)
+    with held_folder(config.out, processes):
+        job = _read_data(config, base, description, processes, begun)
+        with processes.main_process_first():
+            card = finished_card(config.out, job.settings, is_main=processes.is_main_process)
+        if card is None:
+            card = _run(job, processes)
+        else:
+            LOG.info("%s is trained already", config.out)
+    return Trained(config.out, card if processes.is_main_process else {})
+
+
+def _read_data(
+    config: TrainConfig, base: Located, description: Description, processes: Any, begun: float
+) -> _Job:
+    """Read the data, with which all settings are known."""
+    texts = texts_folder(config.out, processes.process_index)
     triplets = read_all(
         config.data, texts, langs=config.langs, setting=config.setting, seed=config.seed
     )
     settings = _settings(config, base, triplets, processes.num_processes)
-    with processes.main_process_first():
-        finished = _check_settings(config.out, settings, is_main=processes.is_main_process)
-    if finished is not None:
-        LOG.info("%s is trained already", config.out)
-        if processes.is_main_process:  # not earlier: the others have read their texts by now
-            shutil.rmtree(work, ignore_errors=True)
-        return Trained(config.out, finished if processes.is_main_process else {})
-    known = checkpoints(work)
+    return _Job(
+        config=config,
+        base=base,
+        description=description,
+        triplets=triplets,
+        settings=settings,
+        begun=begun,
+    )
+
+
+def _run(job: _Job, processes: Any) -> dict[str, Any]:
+    """Train, from the last checkpoint if there is one, and write what came of it."""
+    known = checkpoints(job.config.out / WORK)
     if known:
         LOG.info("going on from %s", known[-1].name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # libraries about one another
-        trainer = _make_trainer(config, description, triplets, processes.num_processes)
+        trainer = _make_trainer(job, processes.num_processes)
         trainer.train(resume_from_checkpoint=str(known[-1]) if known else None)
     card: dict[str, Any] = {}
     if processes.is_main_process:
-        card = _card(config, base, triplets, settings, trainer)
-        card |= {
-            "encoder": {"prompt": description.prompt, "pooling": description.poolings[0]},
-            "seconds": round(time.monotonic() - begun, 1),  # of this run, if it was resumed
-        }
-        write_output(config, base, description, trainer, card)
-        shutil.rmtree(work, ignore_errors=True)
+        card = _card(job, trainer)
+        write_output(job.config, job.base, job.description, trainer, card)
     processes.wait_for_everyone()
-    return Trained(config.out, card)
+    return card
 
 
 def _processes(config: TrainConfig) -> Any:
@@ -144,21 +156,6 @@ def _described(base: Located, config: TrainConfig) -> Description:
     )
 
 
-def _prepare_folder(out: Path, *, is_main: bool) -> None:
-    """Make the folder, unless it holds something that is not ours."""
-    with explained_write(out):
-        foreign = out.exists() and not out.is_dir()
-        if out.is_dir() and not (out / WORK).exists() and not (out / MANIFEST).exists():
-            foreign = any(out.iterdir())
-        if foreign:
-            raise OutputError(
-                f"{out} exists already, and is not a training",
-                hint="choose an empty or a new folder with --out",
-            )
-        if is_main:
-            (out / WORK).mkdir(parents=True, exist_ok=True)
-
-
 def _settings(
     config: TrainConfig, base: Located, triplets: Triplets, processes: int
 ) -> dict[str, Any]:
@@ -173,42 +170,8 @@ def _settings(
     }
 
 
-def _check_settings(
-    out: Path, settings: Mapping[str, Any], *, is_main: bool
-) -> Mapping[str, Any] | None:
-    """Refuse a folder of other settings; returns the card if it is a finished training.
-
-    Without a checkpoint there is nothing to go on from: a first attempt may have been refused for
-    the very setting that is another one now.
-    """
-    finished = (out / MANIFEST).exists()
-    place = out / "training.json" if finished else out / WORK / SETTINGS
-    if finished or checkpoints(out / WORK):
-        content = read_json(place)
-        known = content["settings"]
-        for name, value in settings.items():
-            if known.get(name) != value:
-                raise WorkdirError(
-                    f"{out} holds a training with another {name.replace('_', ' ')}:"
-                    f" {_shown(known.get(name))} there, {_shown(value)} now",
-                    hint="use the settings of before, or choose another folder with --out",
-                )
-        if finished:
-            return content
-    elif is_main:
-        shutil.rmtree(out / WORK / BEST, ignore_errors=True)  # of settings that may be others
-        write_json(place, {"settings": dict(settings)})
-    return None
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _make_trainer(
-    config: TrainConfig, description: Description, triplets: Triplets, processes: int
-) -> ContrastiveTrainer:
+def _make_trainer(job: _Job, processes: int) -> ContrastiveTrainer:
+    config, description, triplets = job.config, job.description, job.triplets
     train_numbers, dev_numbers = _split(triplets.groups, config)
     at_once = config.batch_size * config.accumulate * processes
     steps = config.steps or max(1, int(config.epochs * len(train_numbers)) // at_once)
@@ -252,34 +215,32 @@ def _split(groups: Rows, config: TrainConfig) -> tuple[Rows, Rows]:
     return train_numbers, np.sort(firsts[kept])
 
 
-def _card(
-    config: TrainConfig,
-    base: Located,
-    triplets: Triplets,
-    settings: Mapping[str, Any],
-    trainer: ContrastiveTrainer,
-) -> dict[str, Any]:
+def _card(job: _Job, trainer: ContrastiveTrainer) -> dict[str, Any]:
     """Return everything about a training that someone might ask later."""
     from bitextmine.machine import describe_machine
 
+    config, triplets, settings = job.config, job.triplets, job.settings
     best = config.out / WORK / BEST / BEST_SCORES
     model: Any = trainer.model
     steps = trainer.state.global_step
+    rows = steps * config.batch_size * config.accumulate * settings["processes"]
     return {
         "settings": dict(settings),
-        "base": {"name": base.name, "origin": base.origin, "hash": settings["model"]},
+        "base": {"name": job.base.name, "origin": job.base.origin, "hash": settings["model"]},
         "files": [asdict(file) for file in triplets.files],
         "languages": list(triplets.languages),
         "triplets": len(triplets),
         "source_rows": len(np.unique(triplets.groups)),
         "unused_rows": triplets.unused,
         "steps": steps,
-        "epochs": steps
-        * config.batch_size
-        * config.accumulate
-        * settings["processes"]
-        / len(triplets),
+        "epochs": rows / len(triplets),
         "trained_weights": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "kept": read_json(best) if best.exists() else {"step": steps, "why": "the last step"},
+        "warnings": trainer.warnings,
+        "encoder": {
+            "prompt": job.description.prompt,
+            "pooling": job.description.poolings[0],
+        },
+        "seconds": round(time.monotonic() - job.begun, 1),  # of this run, if it was resumed
         "machine": describe_machine(),
     }

@@ -18,11 +18,17 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
 from bitextmine.search.neighbours import Floats
-from bitextmine.training.arguments import trainer_arguments
+from bitextmine.training.arguments import tensorboard_callback, trainer_arguments
 from bitextmine.training.cached import cached_backward
-from bitextmine.training.checkpoints import ExplainedSave, checkpoints, save_weights
+from bitextmine.training.checkpoints import (
+    BEST,
+    BEST_SCORES,
+    ExplainedSave,
+    checkpoints,
+    save_weights,
+)
 from bitextmine.training.config import TrainConfig
-from bitextmine.training.loss import contrastive_loss
+from bitextmine.training.loss import contrastive_loss, guessing_loss
 from bitextmine.training.network import Pipeline, embed, encode
 from bitextmine.training.sampling import BatchSampler
 from bitextmine.training.watch import Watch, diverged
@@ -31,7 +37,6 @@ from bitextmine.writing import read_json, write_json
 Dev = Callable[[Callable[[Sequence[str]], Floats]], dict[str, float]]
 """Evaluates: is given a function from sentences to vectors, returns scores by name, best last."""
 
-BEST, BEST_SCORES = "best", "scores.json"
 _PARTIAL = ".partial"
 
 
@@ -101,12 +106,20 @@ class ContrastiveTrainer(Trainer):
         )
         # It would print to stdout, where data belongs.
         self.remove_callback(importlib.import_module("transformers").PrinterCallback)
-        self.add_callback(Watch(work, steps))
+        self._watch = Watch(work, steps, guessing=guessing_loss(config.batch_size))
+        self.add_callback(self._watch)
+        if config.tensorboard:
+            self.add_callback(tensorboard_callback(config.out))
         self._pipeline, self._config = pipeline, config
         self._dataset, self._sampler = dataset, sampler
         self._scored: tuple[int, dict[str, float]] = (-1, {})  # at which step
         self._work, self._dev = work, dev
         self._run_dir = work
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know about the course of the loss."""
+        return self._watch.warnings
 
     def get_train_dataloader(self) -> Any:
         """Return our batches; accelerate deals them out to the processes."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitextmine.evaluation.bucc import Accuracy, Scored
@@ -86,6 +86,7 @@ def drawn(pairs: list[tuple[int, bool]], missed: int) -> Scored:
     return scored([score / 8 for score, _ in ordered], true, max(sum(true) + missed, 1))
 
 
+@settings(deadline=None)
 @given(lists, st.integers(0, 5))
 def test_no_threshold_is_better_than_the_best(pairs: list[tuple[int, bool]], missed: int) -> None:
     task = drawn(pairs, missed)
@@ -94,12 +95,14 @@ def test_no_threshold_is_better_than_the_best(pairs: list[tuple[int, bool]], mis
     assert task.at(best.threshold) == best
 
 
+@settings(deadline=None)
 @given(lists, st.integers(0, 5))
 def test_the_curve_is_what_thresholds_give(pairs: list[tuple[int, bool]], missed: int) -> None:
     task = drawn(pairs, missed)
     assert [task.at(point.threshold) for point in task.curve()] == list(task.curve())
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, 400), min_size=2, max_size=30), st.data())
 def test_the_best_is_that_of_the_original_walk(scores: set[int], data: st.DataObject) -> None:
     """Equal scores apart: there the original may stop where no threshold can."""

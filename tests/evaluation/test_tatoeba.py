@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ToyEncoder
 
@@ -56,6 +56,7 @@ def test_a_zero_vector_is_nobodys_translation_but_the_first() -> None:
     assert retrieval_accuracy(rows((1, 0), (0, 0)), rows((1, 0), (0, 1))).to_eng == 50
 
 
+@settings(deadline=None)
 @given(st.permutations(range(6)))
 def test_a_permutation_is_right_where_it_stays(order: list[int]) -> None:
     units = np.eye(6, dtype=np.float32)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bitextmine.config import EncodeConfig
@@ -44,6 +44,7 @@ def test_spearman_with_ties_is_pearsons_of_mean_ranks() -> None:
     assert found == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
 
 
+@settings(deadline=None)
 @given(numbers)
 def test_spearman_is_scipys(pairs: list[tuple[int, int]]) -> None:
     first, second = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))

@@ -1,5 +1,6 @@
 """Trainings of small random models, from files to a folder."""
 
+import importlib
 import json
 import resource
 import sys
@@ -24,6 +25,7 @@ from bitextmine.errors import EncoderError, OutputError, UsageError, WorkdirErro
 from bitextmine.training import run as run_module
 from bitextmine.training.checkpoints import checkpoints
 from bitextmine.training.config import TrainConfig
+from bitextmine.training.folder import held_folder
 from bitextmine.training.loss import contrastive_loss
 from bitextmine.training.network import encode, load_model, make_pipeline
 from bitextmine.training.output import write_output
@@ -208,7 +210,7 @@ def test_a_checkpoint_of_other_settings_is_refused_by_name(
         stop_at(5, patched)
         with pytest.raises(KeyboardInterrupt):
             train(replace(config, out=tmp_path / "out"))
-    with pytest.raises(WorkdirError, match=r"another temperature: 0\.05 there, 0\.1 now"):
+    with pytest.raises(WorkdirError, match=r"temperature: 0\.05 there, 0\.1 now"):
         train(replace(config, out=tmp_path / "out", temperature=0.1))
 
 
@@ -220,7 +222,7 @@ def test_files_in_another_order_are_other_data(
     both = replace(config, out=tmp_path / "out", data=(str(data), str(more)), steps=1)
     train(both)
     assert train(both).card["steps"] == 1
-    with pytest.raises(WorkdirError, match="another data"):
+    with pytest.raises(WorkdirError, match=r"other settings \(data: "):
         train(replace(both, data=both.data[::-1]))
 
 
@@ -236,8 +238,11 @@ def test_of_several_processes_only_the_main_one_has_a_card(
 
 def test_a_finished_training_is_not_repeated(config: TrainConfig, whole: Path) -> None:
     before = (whole / "adapter_model.safetensors").stat()
+    with pytest.raises(WorkdirError, match="other settings"):
+        train(replace(config, out=whole, seed=7))
     assert train(replace(config, out=whole)).card["steps"] == 8
     assert (whole / "adapter_model.safetensors").stat() == before
+    assert not (whole / "work").exists()
 
 
 def test_the_best_model_is_kept(config: TrainConfig, tmp_path: Path) -> None:
@@ -337,6 +342,32 @@ def test_tensorboard_is_missed_at_the_start(
         train(replace(config, out=tmp_path / "out", tensorboard=True))
     assert "pip install tensorboard" in raised.value.hint
     assert not (tmp_path / "out").exists()
+
+
+def test_event_files_for_tensorboard_stay_when_the_training_is_finished(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    out = tmp_path / "é vents"
+    train(replace(config, out=out, steps=4, dev_rows=8, tensorboard=True))
+    verify_manifest(out)
+    events = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
+    found = events.EventAccumulator(str(out / "tensorboard")).Reload()
+    assert {"train/loss", "eval/triplets"} <= set(found.Tags()["scalars"])
+    assert [event.step for event in found.Scalars("train/loss")] == [1, 2, 3, 4]
+
+
+def test_a_training_beside_another_in_one_folder_is_refused(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "one for two"
+    alone = SimpleNamespace(is_main_process=True, main_process_first=nullcontext)
+    with held_folder(out, alone), pytest.raises(WorkdirError, match="another training is at work"):
+        train(replace(config, out=out))
+
+
+def test_a_training_without_incident_has_no_warnings_in_its_card(whole: Path) -> None:
+    assert json.loads((whole / "training.json").read_bytes())["warnings"] == []
 
 
 def test_the_command_trains_and_merges(config: TrainConfig, tmp_path: Path) -> None:

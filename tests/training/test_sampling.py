@@ -4,7 +4,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitextmine.errors import UsageError
@@ -13,6 +13,7 @@ from bitextmine.training.sampling import BatchSampler
 GROUPS = st.lists(st.integers(0, 6), min_size=1, max_size=60).map(lambda rows: np.array(rows))
 
 
+@settings(deadline=None)
 @given(groups=GROUPS, size=st.integers(2, 7), seed=st.integers(0, 3))
 def test_two_triplets_of_one_source_row_never_meet_in_a_batch(
     groups: np.ndarray[tuple[int], np.dtype[np.int64]], size: int, seed: int
@@ -26,6 +27,7 @@ def test_two_triplets_of_one_source_row_never_meet_in_a_batch(
         assert len(set(groups[batch].tolist())) == size
 
 
+@settings(deadline=None)
 @given(rows=st.integers(8, 30), copies=st.integers(1, 5), seed=st.integers(0, 3))
 def test_every_triplet_is_seen_about_once_an_epoch(rows: int, copies: int, seed: int) -> None:
     groups = np.repeat(np.arange(rows), copies)
