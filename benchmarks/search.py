@@ -129,7 +129,7 @@ def bare_product_shared_out(src: Halfs, tgt: Halfs, dtype: torch.dtype) -> None:
 
 def contestants(src: Halfs, tgt: Halfs, k: int) -> dict[str, Callable[[], None]]:
     """What is timed, by name."""
-    default = str(choose_dtype("auto", "cpu")).removeprefix("torch.")
+    default = str(choose_dtype("auto")).removeprefix("torch.")
     timed: dict[str, Callable[[], None]] = {
         f"ours ({default}, default)": partial(ours, src, tgt, k, "auto"),
         "ours (float32)": partial(ours, src, tgt, k, "float32"),
@@ -137,7 +137,7 @@ def contestants(src: Halfs, tgt: Halfs, k: int) -> dict[str, Callable[[], None]]
     if find_spec("faiss"):
         faiss = importlib.import_module("faiss")
         timed["faiss IndexFlatIP twice"] = partial(faiss_twice, faiss, src, tgt, k)
-    for dtype in dict.fromkeys((torch.float32, choose_dtype("auto", "cpu"))):
+    for dtype in dict.fromkeys((torch.float32, choose_dtype("auto"))):
         name = str(dtype).removeprefix("torch.")
         timed[f"torch.mm {name}, a block on all threads"] = partial(bare_product, src, tgt, dtype)
         timed[f"torch.mm {name}, a block a thread"] = partial(

@@ -42,15 +42,23 @@ from bitextmine.results import (
     write_results,
 )
 from bitextmine.runcard import RunCard
-from bitextmine.search_stage import check_vectors, search_exactly
+from bitextmine.search_stage import (
+    check_asked,
+    check_vectors,
+    search_exactly,
+    search_with_index,
+    settle_method,
+)
 from bitextmine.searching import stored_neighbours
 from bitextmine.selection import Scratch, select_from_disk
 from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
 from bitextmine.storing import row_format
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
-from bitextmine.writing import write_json
+from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
+
+COMMON_DIMS = (512, 384, 768, 1024, 4096)  # of encoders, where it is not known yet which
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,8 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         Anything outside this program that stands in the way, with a remedy.
     """
     source = _asked_source(config)
+    dim = config.dim or (source.info.dim if source else None)
+    check_asked(config.search, COMMON_DIMS if dim is None else [dim])
     inputs = expanded(config)
     check_output(
         config,
@@ -194,10 +204,15 @@ def search(workdir: Workdir, config: SearchConfig, card: RunCard) -> None:
     """Find the k nearest neighbours of every sentence, in both directions."""
     workdir.stage_settings("encode")
     with card.finishing(workdir, "search"):
-        workdir.claim("search", settings_of(config, SearchConfig))
-        if not workdir.done("search").exists():
+        if workdir.done("search").exists():
+            workdir.claim("search", settings_of(config, SearchConfig))
+        else:
             check_vectors(workdir)
-            search_exactly(workdir, config)
+            method = settle_method(workdir, config, card)
+            if method.is_exact:
+                search_exactly(workdir, config)
+            else:
+                search_with_index(workdir, config, method)
 
 
 def select(
@@ -230,6 +245,7 @@ def select(
             "encoder": choice.described() | _projected(workdir),
             "settings": _all_settings(workdir, config, output),
             "threshold": {"value": threshold if isfinite(threshold) else None, "source": source},
+            "search": read_json(workdir.method),
             "k": {"asked": asked_k, "src": fwd.k, "tgt": bwd.k},
             "counts": _counts(workdir, selection.counts) | {"pairs": len(selection.pairs)},
         }

@@ -1,15 +1,22 @@
 """What the search stage consists of: which tasks, on which devices, within which memory."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import product
 
-from bitextmine.config import SearchConfig
+from bitextmine.config import SearchConfig, settings_of
 from bitextmine.device_choice import CPU, usable_devices
 from bitextmine.encoding import check_embeddings
 from bitextmine.engines.local import run_tasks
-from bitextmine.engines.shown import run_shown
+from bitextmine.engines.shown import run_shown, shown
+from bitextmine.errors import UsageError
+from bitextmine.indexing import ask_index, exchange_panel, index_side
 from bitextmine.machine import usable_threads
 from bitextmine.memory import working_memory
+from bitextmine.runcard import RunCard
+from bitextmine.search.index_plan import load_faiss, make_index
+from bitextmine.search.method import Method, choose_method
 from bitextmine.searching import (
     merge_panel,
     remove_merged_blocks,
@@ -18,7 +25,8 @@ from bitextmine.searching import (
     shard_sizes,
     stored_dim,
 )
-from bitextmine.workdir import SIDES, Workdir
+from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +42,82 @@ def check_vectors(workdir: Workdir) -> None:
     for side in SIDES:
         for shard, rows in enumerate(shard_sizes(workdir, side)):
             check_embeddings(workdir.shard(side, shard), rows)
+
+
+def check_asked(asked: str, dims: Sequence[int]) -> None:
+    """Refuse, before any work, a search that FAISS could not do for vectors of any of these widths.
+
+    Raises
+    ------
+    UsageError
+        FAISS is missing, or cannot read the factory string.
+    """
+    if asked in ("auto", "exact"):
+        return
+    load_faiss()
+    if asked not in ("ivf", "hnsw"):
+        refusals = []
+        for dim in dims:
+            try:
+                make_index(asked, dim)
+            except UsageError as error:
+                refusals.append(error)
+        if len(refusals) == len(dims):
+            raise refusals[0]
+
+
+def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Method:
+    """Return how to search: as an earlier run decided, or decided now.
+
+    The stage is bound to its settings only after that, so that another method may be tried
+    where the first cannot be used.
+
+    Raises
+    ------
+    UsageError
+        FAISS is missing, or cannot build what is asked for, or the memory is too small for it.
+    WorkdirError
+        The search was begun under other settings.
+    """
+    settings = settings_of(config, SearchConfig)
+    if workdir.method.exists():
+        workdir.claim("search", settings)
+        return Method(**read_json(workdir.method))
+    n_src, n_tgt = (sum(shard_sizes(workdir, side)) for side in SIDES)
+    method = choose_method(
+        config.search, n_src=n_src, n_tgt=n_tgt, dim=stored_dim(workdir), k=config.k,
+        devices=usable_devices(config.devices), threads=usable_threads(config.threads),
+        memory=working_memory(config.memory),
+    )  # fmt: skip
+    if config.search == "auto" and not method.is_exact:
+        card.show(f"the search is approximate: {method.reason}; --search exact finds all")
+    else:
+        LOG.info("search: %s", method.reason)
+    workdir.claim("search", settings)
+    write_json(workdir.method, asdict(method))
+    return method
+
+
+def search_with_index(workdir: Workdir, config: SearchConfig, method: Method) -> None:
+    """Index both sides, let each ask the index over the other, and put together what they found."""
+    devices, threads = usable_devices(config.devices), usable_threads(config.threads)
+    memory = working_memory(config.memory)
+    grid = set_grid(
+        workdir, dim=stored_dim(workdir), k=config.k, memory=memory, on_gpu=False, n_devices=1
+    )
+    root, total = workdir.root, sum(grid.src.shards) + sum(grid.tgt.shards)
+    factories: dict[Side, str] = {"src": method.src_factory, "tgt": method.tgt_factory}
+    asked = [(side, panel) for side in SIDES for panel in range(len(grid.cut(side)))]
+    with shown("index", total=total, unit="vectors") as report:
+        for side, factory in factories.items():
+            index_side(root, side, factory, config.seed, threads, memory, report=report)
+    with shown("search", total=total, unit="sentences") as report:
+        for side, panel in asked:
+            ask_index(root, side, panel, config.k, threads, devices, report=report)
+    run_tasks(exchange_panel, ((root, side, panel) for side, panel in asked))
+    for side in SIDES:
+        workdir.index(side).unlink(missing_ok=True)
+    remove_merged_blocks(workdir)
 
 
 def search_exactly(workdir: Workdir, config: SearchConfig) -> None:

@@ -120,6 +120,12 @@ class Panel:
         )
 
 
+def whole_side(workdir: Workdir, side: Side) -> Panel:
+    """Return all rows of a side."""
+    sizes = shard_sizes(workdir, side)
+    return Panel(workdir, side, [(shard, slice(0, size)) for shard, size in enumerate(sizes)])
+
+
 def set_grid(
     workdir: Workdir, *, dim: int, k: int, memory: int, on_gpu: bool, n_devices: int
 ) -> Grid:

@@ -7,6 +7,7 @@ name, so a file that exists is finished and is what this run would have made.
     settings.json                     version, and the settings of every stage begun so far
     shard.done.json …                 a stage is finished; seconds and warnings
     encoder.json                      which encoder was chosen, and why
+    search.json                       how to search, and why
     projection.npy, .json             what its vectors are multiplied with, if they are
     run.json                          the run card
     src/ and tgt/
@@ -16,10 +17,12 @@ name, so a file that exists is finished and is what this run would have made.
             text.bin offsets.npy ids.npy numbers.npy [keys.bin key_offsets.npy]
             duplicates.npy shard.json
             embeddings.npy encoded.json
+        index.faiss                   of an approximate search; removed at its end
         places.npy                    where each sentence number is: shard << 32 | row
         neighbours/0000.npy           k nearest sentences of the other side, a panel's
     blocks/grid.json                  how the rows of both sides were cut into panels
     blocks/0000-0000.fwd.npy .bwd.npy neighbours found between two panels
+    blocks/src-0000.npy tgt-0000.npy  neighbours that a panel found in an index
 """
 
 import fcntl
@@ -150,6 +153,19 @@ class Workdir:
     def block(self, src_panel: int, tgt_panel: int, direction: Direction) -> Path:
         """Neighbours between two panels, in one direction."""
         return self.root / "blocks" / f"{src_panel:04d}-{tgt_panel:04d}.{direction}.npy"
+
+    @property
+    def method(self) -> Path:
+        """How to search, and why."""
+        return self.root / "search.json"
+
+    def index(self, side: Side) -> Path:
+        """The FAISS index over all vectors of a side, where the search is approximate."""
+        return self.root / side / "index.faiss"
+
+    def found(self, side: Side, panel: int) -> Path:
+        """What a panel of a side found in the index over the other side."""
+        return self.root / "blocks" / f"{side}-{panel:04d}.npy"
 
     def neighbours(self, side: Side, panel: int) -> Path:
         """The k nearest sentences of the whole other side, for the rows of a panel."""

@@ -81,7 +81,7 @@ def _cause(error: OSError) -> str:
 
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "free some space there, or choose a place on another disk (TMPDIR for temporary files)"
+        return "free some space there, or choose another disk (TMPDIR for temporary files)"
     if error.errno == errno.ENOMEM:
         return "give the job more memory, or the command a smaller --memory"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):

@@ -69,11 +69,12 @@ export python
 
 nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader || true
 step "packages" 60 bash -c install_missing
-step "tests on the GPU" 150 "$python" -m pytest -p no:cacheprovider -m gpu tests/gpu
+step "tests on the GPU" 130 "$python" -m pytest -p no:cacheprovider -m gpu tests/gpu
 # shellcheck disable=SC2086  # several options in one variable
-step "encoding" 240 "$python" benchmarks/encode.py --gpu --json "$out/encode-gpu.json" ${ENCODE:-}
-# Searching: benchmarks/search.py has no GPU mode yet. When it has, its step stands here:
-# step "search" 120 "$python" benchmarks/search.py --gpu --json "$out/search-gpu.json" ${SEARCH:-}
+step "encoding" 170 "$python" benchmarks/encode.py --gpu --json "$out/encode-gpu.json" ${ENCODE:-}
+# shellcheck disable=SC2086
+step "search" 110 "$python" benchmarks/search_gpu.py --repeats 2 --json "$out/search-gpu.json" \
+    ${SEARCH:-}
 
 echo "== summary"
 for i in "${!names[@]}"; do printf '%-20s %s\n' "${names[$i]}" "${outcomes[$i]}"; done

@@ -22,6 +22,7 @@ from bitextmine.search.exact import two_way_neighbours
 
 SENTENCES = 200_000
 DIM = 16
+THREADS = 2
 INFO = EncoderInfo(
     name="waves",
     summary="sines of a number in the sentence",
@@ -64,7 +65,7 @@ def main(folder: Path, memory: int, limit: int) -> None:
     """Mine within the limit, and print the number of pairs."""
     write_corpora(folder)
     register_encoder(INFO, lambda threads, device: WaveEncoder())
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     ids = np.arange(4)
     few = np.eye(4, DIM, dtype=np.float16)
     two_way_neighbours(few, few, k=1, src_ids=ids, tgt_ids=ids)  # loads what is loaded late
@@ -72,7 +73,7 @@ def main(folder: Path, memory: int, limit: int) -> None:
     mined = mine(
         MineConfig(
             src=(str(folder / "src"),), tgt=(str(folder / "tgt"),), model=INFO.name,
-            src_lang="de", tgt_lang="en", search="exact", memory=memory, threads=1,
+            src_lang="de", tgt_lang="en", search="exact", memory=memory, threads=THREADS,
             workdir=folder / "work", out=folder / "pairs.tsv",
         )
     )  # fmt: skip

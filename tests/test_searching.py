@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitextmine import pipeline, search_stage, searching
+from bitextmine import MineConfig, indexing, mine, pipeline, search_stage, searching
 from bitextmine.config import EncodeConfig, SearchConfig, ShardConfig
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.runcard import RunCard
@@ -15,6 +15,7 @@ from bitextmine.search.exact import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.searching import read_grid, shard_sizes, stored_dim, stored_neighbours
 from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.writing import read_json
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -151,3 +152,60 @@ def test_a_missing_panel_is_named(encoded: Workdir, side: Side) -> None:
     encoded.neighbours(side, 0).unlink()
     with pytest.raises(WorkdirError, match=r"0000\.npy"):
         load_neighbours(encoded, side)
+
+
+def test_an_index_finds_what_exact_search_finds_and_is_removed(encoded: Workdir) -> None:
+    factory = "IVF4,Flat"
+    pipeline.search(encoded, SearchConfig(search=factory, k=3), RunCard())
+    src, tgt = side_vectors(encoded, "src"), side_vectors(encoded, "tgt")
+    expected = two_way_neighbours(
+        src, tgt, k=3, src_ids=np.arange(len(src)), tgt_ids=np.arange(len(tgt))
+    )
+    for side, lists in zip(SIDES, expected, strict=True):
+        found = load_neighbours(encoded, side)
+        np.testing.assert_array_equal(found.ids, lists.ids)  # all four lists are read
+        np.testing.assert_array_equal(found.cosines, lists.cosines)
+        assert not encoded.index(side).exists()
+    assert [path.name for path in encoded.grid.parent.iterdir()] == ["grid.json"]
+    assert read_json(encoded.method)["src_factory"] == factory
+
+
+@pytest.mark.parametrize("dies_in", ["index_side", "ask_index", "exchange_panel"])
+def test_a_search_with_an_index_goes_on_where_it_died(
+    encoded: Workdir, dies_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "CPU_ROWS", 30)
+    config = SearchConfig(search="IVF4,Flat")
+    real, calls = getattr(indexing, dies_in), [0]
+
+    def dies_in_the_second(*task: Any, **where: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+        real(*task, **where)
+
+    monkeypatch.setattr(search_stage, dies_in, dies_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.search(encoded, config, RunCard())
+    pipeline.search(encoded, config, RunCard())
+    lists = load_neighbours(encoded, "src")
+    assert lists.k == 4
+    assert (lists.ids < 70).all()
+
+
+def test_a_method_that_cannot_be_used_leaves_the_stage_free_for_another(encoded: Workdir) -> None:
+    for asked, told in (("PQ7", "FAISS cannot make it"), ("IVF80,Flat", "to be trained on")):
+        with pytest.raises(UsageError, match=told):
+            pipeline.search(encoded, SearchConfig(search=asked), RunCard())
+    pipeline.search(encoded, SearchConfig(search="hnsw"), RunCard())  # few: exact at once
+    assert read_json(encoded.method)["name"] == "exact"
+    with pytest.raises(WorkdirError, match="search: 'hnsw' there, 'ivf' now"):
+        pipeline.search(encoded, SearchConfig(search="ivf"), RunCard())
+
+
+def test_a_factory_string_that_faiss_cannot_read_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("one\n", "utf-8")
+    text = (str(tmp_path / "text"),)
+    with pytest.raises(UsageError, match="--search IVF9,Nonsense: FAISS cannot make it"):
+        mine(MineConfig(src=text, tgt=text, search="IVF9,Nonsense", workdir=tmp_path / "work"))
+    assert not (tmp_path / "work").exists()

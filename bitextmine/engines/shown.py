@@ -1,9 +1,21 @@
-"""Tasks on devices under one progress bar."""
+"""Tasks under one progress bar."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-from bitextmine.engines.devices import Task, run_on_devices
+from bitextmine.engines.devices import Report, Task, run_on_devices
 from bitextmine.progress import bar
+
+
+@contextmanager
+def shown(label: str, *, total: int, unit: str) -> Iterator[Report]:
+    """Show a bar while the block runs; yields what tasks tell of their work."""
+    with bar(label, total=total, unit=unit) as progress:
+
+        def report(units: int) -> None:
+            progress.update(units)
+
+        yield report
 
 
 def run_shown(
@@ -21,9 +33,5 @@ def run_shown(
     total : int
         Units of all tasks.
     """
-    with bar(label, total=total, unit=unit) as progress:
-
-        def report(units: int) -> None:
-            progress.update(units)
-
+    with shown(label, total=total, unit=unit) as report:
         run_on_devices(task, arguments, devices, report=report, name=name)

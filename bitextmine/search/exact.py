@@ -9,23 +9,24 @@ could have been dropped is searched again in float64. So the answer is that of b
 for bit, whatever the blocks, threads, shards, device or format of the product.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 
+from bitextmine.search.device.engine import search_on_device
+from bitextmine.search.device.found import Progress
 from bitextmine.search.neighbours import Ids, Neighbours
 from bitextmine.search.precision import GemmName, Precision, choose_dtype, measure_precision
-from bitextmine.search.proof import Ranking
+from bitextmine.search.proof import Ranking, as_neighbours
 from bitextmine.search.rows import Rows, Stored
 from bitextmine.search.score_block import TILE, ScoreBlock
-from bitextmine.search.shortlists import Shortlists
+from bitextmine.search.shortlists import Keys, Shortlists
 from bitextmine.search.side import Side
 from bitextmine.search.workers import share_out
-
-Progress = Callable[[int], object]
 
 SRC_BLOCK = 1024  # with TGT_BLOCK, a block of similarities that stays in cache
 TGT_BLOCK = 2048
@@ -40,7 +41,6 @@ class _Plan:
     """What stays the same from block to block."""
 
     precision: Precision
-    device: str
     n_workers: int
     src_block: int
     tgt_block: int
@@ -54,12 +54,12 @@ class _Plan:
         ]
 
     def factor(self, side: Side, lists: Shortlists) -> torch.Tensor:
-        """Unit rows of a block, in the format and on the device of the product."""
-        return side.unit_rows(lists.start, lists.stop).to(self.device, self.precision.dtype)
+        """Unit rows of a block, in the format of the product."""
+        return side.unit_rows(lists.start, lists.stop).to(self.precision.dtype)
 
     def scores(self) -> ScoreBlock:
         """A buffer for one worker."""
-        return ScoreBlock(self.src_block, self.tgt_block, self.precision.dtype, self.device)
+        return ScoreBlock(self.src_block, self.tgt_block, self.precision.dtype)
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,16 @@ def two_way_neighbours(
     src_ids, tgt_ids : ndarray of int64, shapes (n,) and (m,)
         Unique, in any order.
     device : str
-        Where the matrix products run, such as "cpu" or "cuda:0".
+        "cpu", or a GPU such as "cuda:0", which the package `device` serves.
     threads : int, optional
         CPU threads; by default as many as torch is set to use.
     gemm : "auto", "float32" or "bfloat16"
-        Format of the matrix products, which decides speed and never the answer.
+        Format of the matrix products of a CPU, which decides speed and never the answer.
     src_block, tgt_block : int
-        Rows and columns of a block of similarities; likewise.
+        Rows and columns of a block of similarities of a CPU; likewise.
     progress : callable, optional
-        Called with a number of pairs, from any thread but one at a time, as they are shared out.
+        Called with a number of pairs, from any thread but one at a time, as they are shared
+        out; with a negative one when a GPU ran out of memory and some start over.
 
     Returns
     -------
@@ -122,32 +123,41 @@ def two_way_neighbours(
         If shapes or dtypes disagree, k < 1, or ids repeat.
     EncoderError
         If a vector is not finite or longer than 2.
+    UsageError
+        If a GPU has too little free memory for any search.
     """
     if k < 1 or src.shape[1:] != tgt.shape[1:]:
         raise ValueError(f"k is {k}, src {src.shape}, tgt {tgt.shape}")
+    progress = progress or (lambda n_pairs: None)
     with _torch_set(threads) as n_threads:
-        n_workers = n_threads if device == "cpu" else 1
-        src_side = Side.prepare(src, src_ids, name="src", n_workers=n_threads)
-        tgt_side = Side.prepare(tgt, tgt_ids, name="tgt", n_workers=n_threads)
-        fwd, bwd = Ranking(src_side, tgt_side, k), Ranking(tgt_side, src_side, k)
-        if len(src_side) and len(tgt_side):
-            dtype = choose_dtype(gemm, device)
+        on_device = device != "cpu" and len(src) > 0 < len(tgt)  # which measures what it gets
+        prepare = Side.arrange if on_device else partial(Side.prepare, n_workers=n_threads)
+        src_side, tgt_side = prepare(src, src_ids, name="src"), prepare(tgt, tgt_ids, name="tgt")
+        if not len(src_side) or not len(tgt_side):
+            fwd, bwd = _no_keys(src_side, tgt_side, k), _no_keys(tgt_side, src_side, k)
+        elif not on_device:
             plan = _Plan(
-                precision=measure_precision(dtype, src_side, tgt_side, n_workers=n_threads),
-                device=device,
-                n_workers=n_workers,
+                measure_precision(choose_dtype(gemm), src_side, tgt_side, n_workers=n_threads),
+                n_workers=n_threads,
                 src_block=_fit(src_block, len(src_side)),
                 tgt_block=_fit(tgt_block, len(tgt_side)),
             )
-            _search(plan, fwd, bwd, progress or (lambda n_pairs: None))
-            fwd.complete(device)
-            bwd.complete(device)
-        return fwd.neighbours(), bwd.neighbours()
+            fwd, bwd = _search(plan, src_side, tgt_side, k, progress)
+        else:
+            fwd, bwd = search_on_device(
+                src_side, tgt_side, k, device, threads=n_threads, progress=progress
+            )
+        return as_neighbours(fwd, src_side, tgt_side), as_neighbours(bwd, tgt_side, src_side)
 
 
-def _search(plan: _Plan, fwd: Ranking, bwd: Ranking, progress: Progress) -> None:
+def _no_keys(own: Side, other: Side, k: int) -> Keys:
+    """What a search finds when there is nothing on one side."""
+    return np.empty((len(own), min(k, len(other))), np.int64)
+
+
+def _search(plan: _Plan, src: Side, tgt: Side, k: int, progress: Progress) -> tuple[Keys, Keys]:
     """Compare everything with everything, block by block, and rank what was nominated."""
-    src, tgt = fwd.own, bwd.own
+    fwd, bwd = Ranking(src, tgt, k), Ranking(tgt, src, k)
     row_bytes = src.vectors.shape[1] * plan.precision.dtype.itemsize
     resident = max(1, RESIDENT_BYTES // (row_bytes * plan.src_block)) * plan.src_block
     tgt_lists = plan.lists(0, len(tgt), plan.tgt_block, bwd.k)
@@ -158,6 +168,7 @@ def _search(plan: _Plan, fwd: Ranking, bwd: Ranking, progress: Progress) -> None
         share_out(tasks, compare, plan.n_workers)
         share_out(src_lists, partial(_rank, ranking=fwd, plan=plan), plan.n_workers)
     share_out(tgt_lists, partial(_rank, ranking=bwd, plan=plan), plan.n_workers)
+    return fwd.complete(), bwd.complete()
 
 
 def _tasks(

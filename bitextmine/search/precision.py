@@ -52,11 +52,11 @@ class Precision:
 EXACT = Precision(torch.float64, error=0.0, lowest=-np.inf)
 
 
-def choose_dtype(gemm: GemmName, device: str) -> torch.dtype:
+def choose_dtype(gemm: GemmName) -> torch.dtype:
     """Take bfloat16 where the processor multiplies it natively; elsewhere it is emulated."""
     if gemm != "auto":
         return torch.bfloat16 if gemm == "bfloat16" else torch.float32
-    native = device == "cpu" and any(
+    native = any(
         getattr(torch.cpu, name, lambda: False)()
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     )
@@ -80,6 +80,20 @@ def measure_precision(dtype: torch.dtype, src: Side, tgt: Side, *, n_workers: in
     src_loss, tgt_loss = _largest_loss(src, n_workers), _largest_loss(tgt, n_workers)
     loss = (src_loss + tgt_loss + src_loss * tgt_loss) * (1 + 1e-4)
     return Precision(dtype, error=loss + 2 * gamma + scaling, lowest=0.0)
+
+
+def device_error(d: int) -> float:
+    """Bound |similarity - cosine| on a GPU, where float16 products are summed in float32.
+
+    Tensor cores align the products and the sum so far to the largest of them, cut off what
+    lies below 2^-23 of it, and cut the sum again; later ones keep more bits (Fasi et al. 2021,
+    doi:10.7717/peerj-cs.330; Khattak and Mikaitis 2025, arXiv:2512.07004). So each of d products
+    costs two cuts at most, of a number no larger than the sum of the sizes of all products,
+    which is at most the product of the lengths. Rounded sums, in whatever order, lose less.
+    """
+    cuts = 2 * d * 2 * _UNIT
+    scaling = 8 * _UNIT  # as in measure_precision
+    return cuts / (1 - cuts) + scaling + _SAFETY
 
 
 def _largest_loss(side: Side, n_workers: int) -> float:

@@ -27,19 +27,20 @@ class Ranking:
         self._keys[lists.start : lists.stop] = ranked
         self._unproven.append(lists.start + unproven(lists, ranked, precision))
 
-    def complete(self, device: str) -> None:
-        """Search again what is not proven."""
+    def complete(self) -> Keys:
+        """Search again what is not proven, and return exact cosines and positions, packed."""
         rows = np.concatenate([np.empty(0, np.int64), *self._unproven])
         floor = similarities(self._keys[rows, -1])
-        self._keys[rows] = search_exactly(self.own, rows, floor, self.other, self.k, device)
+        self._keys[rows] = search_exactly(self.own, rows, floor, self.other, self.k)
+        return self._keys
 
-    def neighbours(self) -> Neighbours:
-        """Unpack cosines and ids, in the order in which the vectors were given."""
-        keys = self._keys
-        if self.own.order is not None:
-            keys = np.empty_like(self._keys)
-            keys[self.own.order] = self._keys
-        return Neighbours(similarities(keys), self.other.ids[positions(keys)])
+
+def as_neighbours(keys: Keys, own: Side, other: Side) -> Neighbours:
+    """Unpack cosines and ids, in the order in which the vectors were given."""
+    if own.order is not None:
+        by_position, keys = keys, np.empty_like(keys)
+        keys[own.order] = by_position
+    return Neighbours(similarities(keys), other.ids[positions(keys)])
 
 
 def rank_exactly(lists: Shortlists, own: Side, other: Side, precision: Precision) -> Keys:
@@ -72,7 +73,7 @@ def unproven(lists: Shortlists, ranked: Keys, precision: Precision) -> Ids:
     return np.flatnonzero(~(kth > limits.astype(np.float32)))
 
 
-def search_exactly(own: Side, rows: Ids, floor: Floats, other: Side, k: int, device: str) -> Keys:
+def search_exactly(own: Side, rows: Ids, floor: Floats, other: Side, k: int) -> Keys:
     """Find the k nearest of some positions from float64 blocks, exact as they are.
 
     Ties are what leads here, so equal vectors are searched once, and as candidates come in
@@ -96,19 +97,17 @@ def search_exactly(own: Side, rows: Ids, floor: Floats, other: Side, k: int, dev
         lists = Shortlists(len(firsts), k=k, keep=k, precision=EXACT)
         # A candidate must exceed the threshold, and one equal to the floor may be needed.
         lists.thresholds[:] = np.nextafter(floor[start : start + _BLOCK][firsts], -np.inf)
-        _fill_exactly(lists, vectors[firsts], own.lengths[block[firsts]], other, device)
+        _fill_exactly(lists, vectors[firsts], own.lengths[block[firsts]], other)
         found[start : start + _BLOCK] = lists.keys[inverse]
     return found
 
 
-def _fill_exactly(
-    lists: Shortlists, vectors: Stored, lengths: Doubles, other: Side, device: str
-) -> None:
+def _fill_exactly(lists: Shortlists, vectors: Stored, lengths: Doubles, other: Side) -> None:
     """Offer all of the other side, in order of position."""
-    doubles = torch.from_numpy(vectors).to(device).double()
+    doubles = torch.from_numpy(vectors).double()
     for start, stop in other.blocks(_BLOCK):
-        block = torch.from_numpy(other.rows(start, stop)).to(device).double()
-        dots = torch.mm(doubles, block.t()).cpu().numpy()
+        block = torch.from_numpy(other.rows(start, stop)).double()
+        dots = torch.mm(doubles, block.t()).numpy()
         cosines = as_cosines(dots, lengths[:, None] * other.lengths[start:stop])
         if not start and lists.k <= stop:  # where no floor is known, the first block gives one
             kth = np.partition(cosines, stop - lists.k, axis=1)[:, stop - lists.k]

@@ -39,25 +39,30 @@ class Rows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def run(self, start: int, stop: int) -> Stored:
-        """Copy the rows from start to stop."""
+    def run(self, start: int, stop: int, out: Stored | None = None) -> Stored:
+        """Copy the rows from start to stop; into `out`, if given, and nowhere in between."""
+        out = self._room(stop - start) if out is None else out
         first, last = self._parts_of(start), self._parts_of(max(start, stop - 1))
         pieces = [
             self._parts[p][max(start - self._starts[p], 0) : stop - self._starts[p]]
             for p in range(first, last + 1)
         ]
-        return np.concatenate(pieces) if len(pieces) > 1 else np.array(pieces[0])
+        return np.concatenate(pieces, out=out)
 
-    def take(self, rows: Ids) -> Stored:
-        """Copy some rows, in the order asked for."""
+    def take(self, rows: Ids, out: Stored | None = None) -> Stored:
+        """Copy some rows, in the order asked for; likewise into `out`."""
+        out = self._room(len(rows)) if out is None else out
         if len(self._parts) == 1:
-            return np.take(self._parts[0], rows, axis=0)
-        taken = np.empty((len(rows), self.shape[1]), self.dtype)
+            # Other modes than "clip" take a copy first; all rows are within bounds.
+            return np.take(self._parts[0], rows, axis=0, out=out, mode="clip")
         owners = np.searchsorted(self._starts, rows, side="right") - 1
         for part in np.unique(owners).tolist():
             asked = np.flatnonzero(owners == part)
-            taken[asked] = np.take(self._parts[part], rows[asked] - self._starts[part], axis=0)
-        return taken
+            out[asked] = np.take(self._parts[part], rows[asked] - self._starts[part], axis=0)
+        return out
+
+    def _room(self, n: int) -> Stored:
+        return np.empty((n, self.shape[1]), self.dtype)
 
     def _parts_of(self, row: int) -> int:
         """Which part a row lies in; the last one for a row beyond the end."""

@@ -36,8 +36,8 @@ class ScoreBlock:
     either way the maxima reduce whole vectors of adjacent numbers, at memory speed.
     """
 
-    def __init__(self, n_rows: int, n_columns: int, dtype: torch.dtype, device: str) -> None:
-        self._scores = torch.full((n_rows, n_columns), -torch.inf, dtype=dtype, device=device)
+    def __init__(self, n_rows: int, n_columns: int, dtype: torch.dtype) -> None:
+        self._scores = torch.full((n_rows, n_columns), -torch.inf, dtype=dtype)
         # As integers, positive bfloat16 numbers keep their order and compare 10 times as fast.
         # Negative ones stay negative, so they never pass a threshold of zero or more.
         self._half = dtype == torch.bfloat16
@@ -63,9 +63,9 @@ class ScoreBlock:
         torch.amax(self._sortable.view(n_rows, TILE, -1), 1, out=by_row)
         torch.amax(self._sortable.view(-1, TILE, n_columns), 1, out=by_column)
         if not src.n_seen:
-            self._start(src, by_row.cpu().numpy())
+            self._start(src, by_row.numpy())
         if not tgt.n_seen:
-            self._start(tgt, by_column.cpu().numpy().T)
+            self._start(tgt, by_column.numpy().T)
         limits = self._limits(src.thresholds, n_rows)
         rows, tiles = _split(_true(by_row > limits[:, None]), by_row.shape[1])
         self._offer(src, rows, tiles, self._along_rows, tgt.start)
@@ -86,7 +86,7 @@ class ScoreBlock:
         padded = np.full(n, np.inf, np.float32)
         padded[: len(thresholds)] = thresholds
         limits = (padded.view(np.int32) >> 16).astype(np.int16) if self._half else padded
-        return torch.from_numpy(limits).to(self._scores.device)
+        return torch.from_numpy(limits)
 
     def _offer(self, lists: Shortlists, owners: Ids, tiles: Ids, axis: _Axis, start: int) -> None:
         """Read the tiles that may hold a candidate, and add those that do."""
@@ -99,11 +99,8 @@ class ScoreBlock:
         lists.add(owners[found], candidates, values.ravel()[passing])
 
     def _read(self, offsets: Ids) -> Floats:
-        """Gather from the flat block; numpy is faster than torch where both can reach it."""
-        flat = self._sortable.view(-1)
-        if flat.device.type == "cpu":
-            return self._as_floats(np.take(flat.numpy(), offsets))
-        return self._as_floats(flat[torch.from_numpy(offsets).to(flat.device)].cpu().numpy())
+        """Gather from the flat block; numpy is faster at it than torch."""
+        return self._as_floats(np.take(self._sortable.view(-1).numpy(), offsets))
 
     def _as_floats(self, sortable: NDArray[np.generic]) -> Floats:
         """Read numbers taken from the block as float32."""
@@ -114,7 +111,7 @@ class ScoreBlock:
 
 def _true(mask: torch.Tensor) -> Ids:
     """Flat indices of what is true."""
-    return np.flatnonzero(mask.cpu().numpy())
+    return np.flatnonzero(mask.numpy())
 
 
 def _split(flat: Ids, width: int) -> tuple[Ids, Ids]:

@@ -34,17 +34,37 @@ class Side:
     order : ndarray of int64, shape (n,), or None
         The row of each position; None if rows already ascend by id.
     lengths : ndarray of float64, shape (n,)
-        Norms by position; infinite for a zero vector, which makes all its cosines 0.
+        Norms by position; infinite for a zero vector, which makes all its cosines 0. NaN as
+        long as they are not measured.
+    name : str
+        What errors call this side.
     """
 
     vectors: Rows
     ids: Ids
     order: Ids | None
     lengths: Doubles
+    name: str = "the"
 
     @classmethod
     def prepare(cls, vectors: Rows | Stored, ids: Ids, *, name: str, n_workers: int = 1) -> "Side":
-        """Check one side, sort it by id and measure its vectors."""
+        """Arrange one side and measure its vectors, which reads all of them.
+
+        Raises
+        ------
+        ValueError
+            Shapes or dtypes disagree, or ids repeat.
+        EncoderError
+            A vector is not finite or too long.
+        """
+        side = cls.arrange(vectors, ids, name=name)
+        share_out(side.blocks(1024), side._measure, n_workers)
+        side.set_lengths(0, side.lengths)
+        return side
+
+    @classmethod
+    def arrange(cls, vectors: Rows | Stored, ids: Ids, *, name: str) -> "Side":
+        """Check the shape of one side and sort it by id, without reading a vector."""
         fits = vectors.dtype in STORED and len(vectors.shape) == 2
         if not fits or ids.shape != vectors.shape[:1]:
             raise ValueError(f"{name}: {vectors.dtype} {vectors.shape} and ids {ids.shape}")
@@ -53,11 +73,7 @@ class Side:
         ascending = ids if order is None else ids[order]
         if np.any(ascending[1:] == ascending[:-1]):
             raise ValueError(f"{name}: ids are not unique")
-        side = cls(vectors, ascending, order, np.zeros(len(ids)))
-        share_out(side.blocks(1024), side._measure, n_workers)
-        side._refuse_unusable(name)
-        side.lengths[side.lengths == 0] = np.inf
-        return side
+        return cls(vectors, ascending, order, np.full(len(ids), np.nan), name)
 
     def _measure(self, blocks: Iterator[tuple[int, int]]) -> None:
         """Fill in the lengths of some ranges."""
@@ -65,17 +81,24 @@ class Side:
             squares = torch.from_numpy(self.rows(start, stop)).float().square_()  # 22 bits: exact
             self.lengths[start:stop] = squares.sum(1, dtype=torch.float64).sqrt_().numpy()
 
-    def _refuse_unusable(self, name: str) -> None:
-        """Raise if a vector has no direction or is too long for exact sums."""
+    def set_lengths(self, start: int, measured: Doubles) -> None:
+        """Note the norms of the positions from start on, as measured.
+
+        Raises
+        ------
+        EncoderError
+            A vector has no direction or is too long for exact sums.
+        """
         largest = LARGEST_NORM if self.vectors.dtype == np.float16 else np.inf
-        unusable = np.flatnonzero(~(self.lengths <= largest))  # NaN is unusable too
+        unusable = np.flatnonzero(~(measured <= largest))  # NaN is unusable too
         if len(unusable):
-            first = unusable[0]
+            first, rest = unusable[0], len(self) - start - len(measured)
             raise EncoderError(
-                f"{name} sentence {self.ids[first]} has a vector of length {self.lengths[first]:g}"
-                f" ({len(unusable)} such vectors)",
+                f"{self.name} sentence {self.ids[start + first]} has a vector of length"
+                f" {measured[first]:g} ({len(unusable)} such vectors{' so far' if rest else ''})",
                 hint="encode again: vectors must be finite and of length 1",
             )
+        self.lengths[start : start + len(measured)] = np.where(measured == 0, np.inf, measured)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,11 +107,11 @@ class Side:
         """Cut the positions into ranges of at most this size."""
         return ((start, min(start + size, len(self))) for start in range(0, len(self), size))
 
-    def rows(self, start: int, stop: int) -> Stored:
-        """Copy the vectors of a range of positions."""
+    def rows(self, start: int, stop: int, out: Stored | None = None) -> Stored:
+        """Copy the vectors of a range of positions; into `out`, if given."""
         if self.order is not None:
-            return self.take(np.arange(start, stop))
-        return self.vectors.run(start, stop)
+            return self.vectors.take(self.order[start:stop], out)
+        return self.vectors.run(start, stop, out)
 
     def take(self, positions: Ids) -> Stored:
         """Copy the vectors of some positions."""

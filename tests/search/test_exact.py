@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from brute_force import Corpora, assert_same, brute_force, clustered, coarse, scattered_ids, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from bitextmine.errors import EncoderError
 from bitextmine.search.exact import two_way_neighbours
@@ -16,41 +16,6 @@ from bitextmine.search.precision import GemmName, choose_dtype, measure_precisio
 from bitextmine.search.side import Side, pair_cosines
 
 GEMMS: tuple[GemmName, ...] = ("float32", "bfloat16")
-Corpora = tuple[Halfs, Halfs]
-
-
-def unit(rows: NDArray[np.float64]) -> Halfs:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(lengths > 0, lengths, 1)).astype(np.float16)
-
-
-def clustered(n: int, m: int, d: int, seed: int = 0) -> Corpora:
-    """Vectors with near neighbours: a few topics, small differences."""
-    rng = np.random.default_rng(seed)
-    topics = rng.normal(size=(1 + (n + m) // 40, d))
-    src = topics[rng.integers(len(topics), size=n)] + 0.4 * rng.normal(size=(n, d))
-    tgt = topics[rng.integers(len(topics), size=m)] + 0.4 * rng.normal(size=(m, d))
-    return unit(src), unit(tgt)
-
-
-def brute_force(src: Halfs, tgt: Halfs, tgt_ids: Ids, k: int) -> Neighbours:
-    """The definition of the answer, in one direction: float64 cosines, fully sorted."""
-    src64, tgt64 = src.astype(np.float64), tgt.astype(np.float64)
-    src_norms = np.sqrt((src64 * src64).sum(1))
-    tgt_norms = np.sqrt((tgt64 * tgt64).sum(1))
-    products = src_norms[:, None] * tgt_norms
-    cosines = np.divide(src64 @ tgt64.T, products, where=products > 0, out=np.zeros_like(products))
-    rounded = cosines.astype(np.float32) + np.float32(0)  # no negative zeros
-    ids = np.broadcast_to(tgt_ids, rounded.shape)
-    best = np.lexsort((ids, -rounded), axis=1)[:, :k]
-    return Neighbours(np.take_along_axis(rounded, best, 1), np.take_along_axis(ids, best, 1))
-
-
-def assert_same(found: Neighbours, expected: Neighbours) -> None:
-    assert found.cosines.dtype == np.float32
-    assert found.ids.dtype == np.int64
-    np.testing.assert_array_equal(found.ids, expected.ids)
-    np.testing.assert_array_equal(found.cosines.view(np.int32), expected.cosines.view(np.int32))
 
 
 def assert_brute_force(
@@ -58,9 +23,7 @@ def assert_brute_force(
 ) -> None:
     """Compare both ways with brute force, under ids that are neither dense nor sorted."""
     src, tgt = corpora
-    rng = np.random.default_rng(1)
-    src_ids = rng.permutation(3 * len(src) + 1)[: len(src)].astype(np.int64) - 7
-    tgt_ids = rng.permutation(3 * len(tgt) + 1)[: len(tgt)].astype(np.int64) + 2**40
+    src_ids, tgt_ids = scattered_ids(src, tgt)
     fwd, bwd = two_way_neighbours(
         src,
         tgt,
@@ -255,7 +218,7 @@ def test_leaves_the_settings_of_torch_as_they_were() -> None:
 def test_products_stay_within_the_proven_error(d: int, gemm: GemmName) -> None:
     src, tgt = clustered(200, 300, d)
     sides = Side.prepare(src, np.arange(200), name="s"), Side.prepare(tgt, np.arange(300), name="t")
-    precision = measure_precision(choose_dtype(gemm, "cpu"), *sides)
+    precision = measure_precision(choose_dtype(gemm), *sides)
     factors = [side.unit_rows(0, len(side)).to(precision.dtype) for side in sides]
     found = torch.mm(factors[0], factors[1].t()).float().numpy()
     cosines = brute_force(src, tgt, np.arange(300), 300)
@@ -280,11 +243,8 @@ def test_blocks_threads_and_formats_change_nothing(
     threads: int,
     grain: int,
 ) -> None:
-    n, m, d = sizes
-    rng = np.random.default_rng(n * m * d)
-    src = unit(np.round(grain * rng.normal(size=(n, d))))
-    tgt = unit(np.round(grain * rng.normal(size=(m, d))))
-    src_ids, tgt_ids = rng.permutation(n), rng.permutation(m)
+    src, tgt = coarse(*sizes, grain)
+    src_ids, tgt_ids = scattered_ids(src, tgt)
     fwd, bwd = two_way_neighbours(
         src,
         tgt,

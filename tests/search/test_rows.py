@@ -24,10 +24,16 @@ def test_runs_and_rows_are_those_of_the_arrays_end_to_end(
     start = data.draw(st.integers(0, len(whole)))
     stop = data.draw(st.integers(start, len(whole)))
     np.testing.assert_array_equal(rows.run(start, stop), whole[start:stop])
+    room = np.empty((stop - start, 3), dtype)
+    assert rows.run(start, stop, room) is room
+    np.testing.assert_array_equal(room, whole[start:stop])
     if len(whole):
-        asked = data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=9))
-        taken = rows.take(np.array(asked, np.int64))
-        np.testing.assert_array_equal(taken, whole[np.array(asked, np.int64)])
+        drawn = data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=9))
+        asked = np.array(drawn, np.int64)
+        room = np.empty((len(asked), 3), dtype)
+        assert rows.take(asked, room) is room
+        for taken in (room, rows.take(asked)):
+            np.testing.assert_array_equal(taken, whole[asked])
 
 
 def test_what_is_read_is_a_copy() -> None:

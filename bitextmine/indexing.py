@@ -1,0 +1,135 @@
+"""Approximate search over a work directory: an index over each side, asked panel by panel.
+
+Tasks: ``index_side`` (all vectors of a side), ``ask_index`` (a panel of the other side) and
+``exchange_panel`` (what both directions found, for a panel). Each does nothing when its result
+is there already.
+"""
+
+import resource
+from pathlib import Path
+
+from bitextmine.engines.device_worker import Report
+from bitextmine.search.lists import StoredNeighbours, as_neighbours, open_lists, save_lists
+from bitextmine.searching import Panel, read_grid, whole_side
+from bitextmine.workdir import Side, Workdir
+
+OTHER: dict[Side, Side] = {"src": "tgt", "tgt": "src"}
+_OFFERED_ROWS = 1 << 17  # lists of the other side in hand at a time
+
+
+def index_side(
+    root: Path, side: Side, factory: str, seed: int, threads: int, memory: int,
+    *, report: Report,
+) -> None:  # fmt: skip
+    """Build the index over all vectors of a side.
+
+    Parameters
+    ----------
+    root : Path
+        The work directory.
+    side
+        Whose vectors are indexed.
+    factory : str
+        What FAISS calls the kind of index.
+    seed : int
+        Of the sample that it is trained on.
+    threads : int
+        Processor cores to use.
+    memory : int
+        Bytes that the index may take.
+    report : callable
+        Told how many more vectors are in the index.
+
+    Raises
+    ------
+    UsageError
+        FAISS cannot build it, or the memory is too small.
+    OutputError
+        The disk is full.
+    """
+    from bitextmine.search.index_building import build_index  # imports torch
+
+    workdir = Workdir(root)
+    rows = _opened(whole_side(workdir, side))
+    if workdir.index(side).exists():
+        report(len(rows))
+        return
+    build_index(
+        workdir.index(side), rows.vectors(), rows[:], factory=factory, seed=seed,
+        threads=threads, memory=memory, progress=report,
+    )  # fmt: skip
+
+
+def ask_index(
+    root: Path, side: Side, panel: int, k: int, threads: int, devices: tuple[str, ...],
+    *, report: Report,
+) -> None:  # fmt: skip
+    """Find the neighbours of a panel of one side in the index over the other.
+
+    Parameters
+    ----------
+    root : Path
+        The work directory.
+    side, panel
+        Who asks.
+    k : int
+        Neighbours a sentence.
+    threads : int
+        Processor cores to use.
+    devices : tuple of str
+        A GPU among them is used where FAISS can.
+    report : callable
+        Told how many more sentences are answered, those of earlier runs included.
+
+    Raises
+    ------
+    WorkdirError
+        The index cannot be read.
+    OutputError
+        The disk is full.
+    """
+    from bitextmine.search.approximate import search_index  # imports torch
+
+    workdir = Workdir(root)
+    queries = Panel(workdir, side, read_grid(workdir).cut(side).pieces(panel))
+    path = workdir.found(side, panel)
+    if path.exists():
+        report(len(queries))
+        return
+    others = _opened(whole_side(workdir, OTHER[side]))
+    found = search_index(
+        workdir.index(OTHER[side]), queries.vectors(), queries[:], others.vectors(), others[:],
+        k=k, threads=threads, devices=devices, progress=report,
+    )  # fmt: skip
+    save_lists(path, found)
+
+
+def exchange_panel(root: Path, side: Side, panel: int) -> None:
+    """Offer the sentences of a panel what the other direction has found as well."""
+    from bitextmine.search.approximate import exchange  # imports torch
+
+    workdir = Workdir(root)
+    path = workdir.neighbours(side, panel)
+    if path.exists():
+        return
+    own = _found(workdir, side)
+    lists = as_neighbours(open_lists(own.files[panel]))
+    offered = _found(workdir, OTHER[side]).blocks(_OFFERED_ROWS)
+    save_lists(path, exchange(own.numbers[panel][:], lists, offered))
+
+
+def _found(workdir: Workdir, side: Side) -> StoredNeighbours:
+    """Return what all panels of a side found in the index over the other."""
+    cut = read_grid(workdir).cut(side)
+    panels = range(len(cut))
+    return StoredNeighbours(
+        numbers=[Panel(workdir, side, cut.pieces(panel)) for panel in panels],
+        files=[workdir.found(side, panel) for panel in panels],
+    )
+
+
+def _opened(rows: Panel) -> Panel:
+    """Let this process open as many files as it may: a side has up to some thousand shards."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return rows

@@ -1,0 +1,172 @@
+"""How a search will run: exactly, or with an index where that would take hours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bitextmine.search.index_plan import (
+    HNSW,
+    LEAST_INDEXED,
+    TRAINING_ROWS_A_LIST,
+    candidates,
+    check_factory,
+    check_index_memory,
+    has_faiss,
+    index_needs,
+    ivf_factory,
+    lists_read,
+    number_of_lists,
+)
+
+LONG_S = 3600.0  # an exact search that takes no longer is never worth an approximation
+TIMES_CHEAPER = 3.0  # an index must be, to be chosen unasked: predictions may be off by half
+
+# Nominal rates. Of a core: benchmarks/results/search.json and approximate.json (AMD EPYC, Zen 4).
+CORE_FLOPS = {"float32": 80e9, "bfloat16": 155e9}
+INDEX_FLOPS = 75e9  # float32 products of training, filling and choosing lists; of a core
+CODE_S = 2e-11  # to read one dimension of a vector in a list
+RESCORED_S = 2.5e-9  # to multiply one dimension of a candidate exactly, its way from disk included
+# Of a GPU of the H100's kind, with all that is beside the products; slower ones take longer.
+GPU_FLOPS = 400e12
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to search, decided once.
+
+    Attributes
+    ----------
+    name : str
+        "exact", "ivf", "hnsw" or "factory".
+    src_factory, tgt_factory : str
+        FAISS factory strings of the index over each side; "" if the search is exact.
+    reason : str
+        One sentence for the user.
+    exact_seconds, index_seconds : float
+        What both would take, by nominal rates; None if no index was considered, or nothing is
+        known about its kind.
+    """
+
+    name: str
+    src_factory: str
+    tgt_factory: str
+    reason: str
+    exact_seconds: float
+    index_seconds: float | None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether there is no index."""
+        return self.name == "exact"
+
+
+def choose_method(
+    asked: str, *, n_src: int, n_tgt: int, dim: int, k: int, devices: Sequence[str], threads: int,
+    memory: int,
+) -> Method:  # fmt: skip
+    """Decide how to search.
+
+    Depends on its arguments, on whether FAISS is installed and on the formats that the
+    processor multiplies natively: keep what it returns, so that a resumed run does the same.
+
+    Parameters
+    ----------
+    asked : str
+        auto, exact, ivf, hnsw, or a factory string of FAISS.
+    n_src, n_tgt, dim, k : int
+        Sentences of both sides, numbers in a vector, neighbours of a sentence.
+    devices : sequence of str
+        Where exact search would run: ("cpu",), or GPUs.
+    threads : int
+        Processor cores.
+    memory : int
+        Bytes of main memory that an index may take.
+
+    Raises
+    ------
+    UsageError
+        FAISS is missing, or cannot build what is asked for, or the memory is too small for it.
+    """
+    exact_s = _exact_seconds(n_src, n_tgt, dim, devices, threads)
+    told = f"exact: about {told_seconds(exact_s)} for {n_src:,} x {n_tgt:,} sentences"
+    exact = Method("exact", "", "", told, exact_s, None)
+    name = asked.strip().lower()
+    small = min(n_src, n_tgt) < LEAST_INDEXED
+    if name == "exact" or (name in ("auto", "ivf", "hnsw") and small):
+        return exact
+    if name == "auto":
+        return _cheaper(exact, n_src, n_tgt, dim, k, threads, memory)
+    if name == "ivf":
+        return _checked(_ivf(exact, n_src, n_tgt, dim, k, threads), n_src, n_tgt, dim, memory)
+    factory = HNSW if name == "hnsw" else asked.strip()
+    kind = "hnsw" if name == "hnsw" else "factory"
+    reason = f"{factory}, as asked; exact would take about {told_seconds(exact_s)}"
+    method = Method(kind, factory, factory, reason, exact_s, None)
+    return _checked(method, n_src, n_tgt, dim, memory)
+
+
+def _cheaper(
+    exact: Method, n_src: int, n_tgt: int, dim: int, k: int, threads: int, memory: int
+) -> Method:
+    """Take an index if exact search is long, and the index much shorter and possible."""
+    if exact.exact_seconds <= LONG_S or not has_faiss():
+        return exact
+    ivf = _ivf(exact, n_src, n_tgt, dim, k, threads)
+    assert ivf.index_seconds is not None
+    sides = ((ivf.src_factory, n_src), (ivf.tgt_factory, n_tgt))
+    fits = all(index_needs(factory, n, dim).bytes <= memory for factory, n in sides)
+    if fits and TIMES_CHEAPER * ivf.index_seconds <= exact.exact_seconds:
+        return ivf
+    return exact
+
+
+def _ivf(exact: Method, n_src: int, n_tgt: int, dim: int, k: int, threads: int) -> Method:
+    """Plan an index of lists over each side."""
+    seconds = _index_seconds(n_src, n_tgt, dim, k, threads) + _index_seconds(
+        n_tgt, n_src, dim, k, threads
+    )
+    reason = (
+        f"ivf: exact would take about {told_seconds(exact.exact_seconds)}, an index about"
+        f" {told_seconds(seconds)} on {threads} cores"
+    )
+    factories = ivf_factory(n_src, dim), ivf_factory(n_tgt, dim)
+    return Method("ivf", *factories, reason, exact.exact_seconds, seconds)
+
+
+def _checked(method: Method, n_src: int, n_tgt: int, dim: int, memory: int) -> Method:
+    """Refuse what cannot be built."""
+    for side, factory, n in (
+        ("src", method.src_factory, n_src), ("tgt", method.tgt_factory, n_tgt),
+    ):  # fmt: skip
+        check_factory(factory, n, dim, side=side)
+        check_index_memory(factory, n, dim, memory)
+    return method
+
+
+def _exact_seconds(n_src: int, n_tgt: int, dim: int, devices: Sequence[str], threads: int) -> float:
+    """Predict how long exact search takes."""
+    if devices[0] == "cpu":
+        from bitextmine.search.precision import choose_dtype  # imports torch
+
+        kind = str(choose_dtype("auto")).removeprefix("torch.")
+        rate = CORE_FLOPS[kind] * threads
+    else:
+        rate = GPU_FLOPS * len(devices)
+    return 2.0 * n_src * n_tgt * dim / rate
+
+
+def _index_seconds(n: int, n_queries: int, dim: int, k: int, threads: int) -> float:
+    """Predict how long it takes to build an index of n vectors and to ask it n_queries times."""
+    lists = number_of_lists(n)
+    sample = min(n, TRAINING_ROWS_A_LIST * lists)
+    a_list = 2.0 * lists * dim / INDEX_FLOPS  # to compare one vector with all centres
+    codes = lists_read(lists) * n / lists
+    query = a_list + codes * dim * CODE_S + candidates(k) * dim * RESCORED_S
+    return (10 * sample * a_list + n_queries * query) / threads + n * a_list
+
+
+def told_seconds(seconds: float) -> str:
+    """Say a duration as people do: 40 s, 3 min, 9 h, 2 days."""
+    for unit, length, least in (("days", 86400, 2), ("h", 3600, 1.5), ("min", 60, 1.5)):
+        if seconds >= least * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"

@@ -1,0 +1,97 @@
+"""The method is decided once, for reasons a user can read."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from bitextmine.errors import UsageError
+from bitextmine.search import index_plan, method
+from bitextmine.search.index_plan import HNSW
+from bitextmine.search.method import Method, choose_method, told_seconds
+
+
+@pytest.fixture(autouse=True)
+def same_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rate every processor alike, whichever runs the tests."""
+    monkeypatch.setattr(method, "CORE_FLOPS", dict.fromkeys(("float32", "bfloat16"), 80e9))
+
+
+def chosen(asked: str = "auto", n: int = 100_000, **changes: Any) -> Method:
+    settings: dict[str, Any] = {
+        "n_src": n, "n_tgt": n, "dim": 512, "k": 4, "devices": ("cpu",), "threads": 2,
+        "memory": 64 << 30,
+    }  # fmt: skip
+    return choose_method(asked, **(settings | changes))
+
+
+def test_what_takes_minutes_is_searched_exactly() -> None:
+    found = chosen(n=200_000)
+    assert found.is_exact
+    assert found.reason == "exact: about 4 min for 200,000 x 200,000 sentences"
+
+
+def test_what_would_take_hours_is_indexed() -> None:
+    found = chosen(n=3_000_000)
+    assert found.name == "ivf"
+    assert found.reason.startswith("ivf: exact would take about 16 h, an index about ")
+    assert found.src_factory == found.tgt_factory == "IVF3464,PQ128x4fs"
+    assert found.index_seconds is not None
+    assert found.exact_seconds > 3 * found.index_seconds
+
+
+def test_on_a_gpu_millions_are_searched_exactly() -> None:
+    assert chosen(n=20_000_000, devices=("cuda:0",)).is_exact
+
+
+def test_without_faiss_auto_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_plan, "find_spec", lambda name: None)
+    assert chosen(n=3_000_000).is_exact
+
+
+def test_without_faiss_an_index_that_is_asked_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(index_plan, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="not installed"):
+        chosen("ivf")
+
+
+def test_auto_never_chooses_an_index_that_does_not_fit() -> None:
+    assert chosen(n=3_000_000, memory=100 << 20).is_exact
+
+
+def test_each_side_has_an_index_of_its_own_size() -> None:
+    found = chosen("ivf", n_src=10_000, n_tgt=40_000)
+    assert (found.src_factory, found.tgt_factory) == ("IVF200,PQ128x4fs", "IVF400,PQ128x4fs")
+
+
+@pytest.mark.parametrize(("asked", "name"), [("hnsw", "hnsw"), ("HNSW", "hnsw"), (HNSW, "factory")])
+def test_a_graph_is_built_when_asked_for(asked: str, name: str) -> None:
+    found = chosen(asked)
+    assert (found.name, found.src_factory) == (name, HNSW)
+
+
+@pytest.mark.parametrize("asked", ["exact", "auto", "ivf", "hnsw"])
+def test_a_few_sentences_are_searched_exactly(asked: str) -> None:
+    assert chosen(asked, n=900).is_exact
+
+
+def test_both_sides_must_suffice_for_the_training() -> None:
+    with pytest.raises(UsageError, match="the tgt side has 1,500"):
+        chosen("IVF2000,Flat", n_tgt=1500)
+
+
+@pytest.mark.parametrize("asked", ["exact", "ivf", "hnsw"])
+def test_a_method_can_be_stored_and_read_again(asked: str) -> None:
+    stored = json.dumps(asdict(chosen(asked)), allow_nan=False)
+    assert Method(**json.loads(stored)) == chosen(asked)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.1, "1 s"), (40, "40 s"), (89, "89 s"), (180, "3 min"), (9 * 3600, "9 h"), (3e5, "3 days")],
+)
+def test_durations_are_told_as_people_do(seconds: float, told: str) -> None:
+    assert told_seconds(seconds) == told
