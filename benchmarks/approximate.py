@@ -209,10 +209,10 @@ def crossover(sizes: list[int], hnsw_to: int, work: Path) -> dict[str, Any]:
         rows.append(row)
         print(json.dumps(row), flush=True)
     noise = f"beyond the pooled vectors, copies moved by noise of length {NOISE}"
-    fits = {name: fitted(rows, name) for name in ("exact", "ivf", "hnsw")}
-    print(fits)
-    return {"vectors": f"use-m3, {', '.join(TASKS)}; {noise}", "sizes": rows, "fits": fits} | {
-        f"exact_equals_{name}_at": meeting(fits["exact"], fits[name]) for name in ("ivf", "hnsw")
+    return {
+        "vectors": f"use-m3, {', '.join(TASKS)}; {noise}",
+        "sizes": rows,
+        "against_exact": {name: against_exact(rows, name) for name in ("ivf", "hnsw")},
     }
 
 
@@ -230,20 +230,20 @@ def grown(pool: Halfs, n: int, seed: int) -> Halfs:
     return rows
 
 
-def fitted(rows: list[dict[str, Any]], name: str) -> dict[str, float]:
-    """Fit seconds = a * n^b through the largest three sizes of a contender."""
-    known = [row for row in rows if name in row][-3:]
-    logs = np.log([[row["n"], sum(row[name].values())] for row in known])
-    exponent, constant = np.polyfit(logs[:, 0], logs[:, 1], 1) if len(known) > 1 else (np.nan,) * 2
-    return {"log_a": float(constant), "exponent": float(exponent)}
+def against_exact(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Fit seconds / seconds of exact search = (n / crossover)^exponent to the largest three sizes.
 
-
-def meeting(one: dict[str, float], other: dict[str, float]) -> float | None:
-    """The size at which two fitted times are equal; None if they never are."""
-    slope = one["exponent"] - other["exponent"]
-    if not slope > 0:
-        return None
-    return float(np.exp((other["log_a"] - one["log_a"]) / slope))
+    Both were timed one after the other, so what the machine did besides cancels out.
+    """
+    known = [row for row in rows if name in row]
+    ratios = {row["n"]: sum(row[name].values()) / row["exact"]["search"] for row in known}
+    last = np.log(list(ratios.items())[-3:])
+    slope, constant = np.polyfit(last[:, 0], last[:, 1], 1) if len(last) > 1 else (np.nan, np.nan)
+    return {
+        "ratios": {n: round(ratio, 3) for n, ratio in ratios.items()},
+        "exponent": round(float(slope), 3),
+        "crossover": round(float(np.exp(-constant / slope))) if slope < 0 else None,
+    }
 
 
 if __name__ == "__main__":

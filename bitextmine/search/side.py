@@ -58,7 +58,7 @@ class Side:
             A vector is not finite or too long.
         """
         side = cls.arrange(vectors, ids, name=name)
-        share_out(side.blocks(1024), side._measure, n_workers)
+        share_out(side.blocks(side.chunk_rows()), side._measure, n_workers)
         side.set_lengths(0, side.lengths)
         return side
 
@@ -74,6 +74,10 @@ class Side:
         if np.any(ascending[1:] == ascending[:-1]):
             raise ValueError(f"{name}: ids are not unique")
         return cls(vectors, ascending, order, np.full(len(ids), np.nan), name)
+
+    def chunk_rows(self) -> int:
+        """Rows whose numbers stay in cache."""
+        return max(1, _CHUNK_ELEMENTS // max(1, self.vectors.shape[1]))
 
     def _measure(self, blocks: Iterator[tuple[int, int]]) -> None:
         """Fill in the lengths of some ranges."""
@@ -132,7 +136,7 @@ def pair_cosines(src: Side, src_positions: Ids, tgt: Side, tgt_positions: Ids) -
     correctly rounded operations, so the same pair has the same bits on every machine.
     """
     dots = np.empty(len(src_positions))
-    step = max(1, _CHUNK_ELEMENTS // max(1, src.vectors.shape[1]))
+    step = src.chunk_rows()
     for start in range(0, len(dots), step):
         chunk = slice(start, start + step)
         products = torch.from_numpy(src.take(src_positions[chunk])).float()
