@@ -98,6 +98,7 @@ def encode_sentences(
     with explained_write(files.embeddings), part.open("a+b") as file:
         _claim_part(file, files)
         done = _encode_rows(file, files, texts, encoder, rows, report)
+        file.flush()  # an empty shard has nothing but its header
         os.fsync(file.fileno())
         note = _finished_note(file, done, rows.form)
         write_json(progress_path(files), note)

@@ -5,7 +5,6 @@ Tasks: ``index_side`` (all vectors of a side), ``ask_index`` (a panel of the oth
 is there already.
 """
 
-import resource
 from pathlib import Path
 
 from bitextmine.engines.device_worker import Report
@@ -50,7 +49,7 @@ def index_side(
     from bitextmine.search.index_building import build_index  # imports torch
 
     workdir = Workdir(root)
-    rows = _opened(whole_side(workdir, side))
+    rows = whole_side(workdir, side)
     if workdir.index(side).exists():
         report(len(rows))
         return
@@ -96,7 +95,7 @@ def ask_index(
     if path.exists():
         report(len(queries))
         return
-    others = _opened(whole_side(workdir, OTHER[side]))
+    others = whole_side(workdir, OTHER[side])
     found = search_index(
         workdir.index(OTHER[side]), queries.vectors(), queries[:], others.vectors(), others[:],
         k=k, threads=threads, devices=devices, progress=report,
@@ -126,10 +125,3 @@ def _found(workdir: Workdir, side: Side) -> StoredNeighbours:
         numbers=[Panel(workdir, side, cut.pieces(panel)) for panel in panels],
         files=[workdir.found(side, panel) for panel in panels],
     )
-
-
-def _opened(rows: Panel) -> Panel:
-    """Let this process open as many files as it may: a side has up to some thousand shards."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return rows

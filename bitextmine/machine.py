@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,12 @@ _PACKAGES = ("torch", "numpy", "transformers", "peft", "click", "zstandard", "se
 def usable_threads(asked: int) -> int:
     """Return the number of threads to use: what was asked for, or every core of this job."""
     return asked or len(os.sched_getaffinity(0))
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files as it may: a side has up to some thousand shards."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def describe_machine() -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from bitextmine.errors import UsageError
 
 SHARE = 0.5  # of what the machine or the job has, when nothing is asked for
-PROGRAM_BYTES = 400 << 20  # Python with torch and numpy loaded, before any sentence
-LEAST_BYTES = 600 << 20
+PROGRAM_BYTES = 320 << 20  # Python with torch and numpy loaded, before any sentence
+LEAST_BYTES = 512 << 20
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _CGROUP = Path("/proc/self/cgroup")
@@ -23,7 +23,7 @@ def parse_memory(text: str) -> int:
     UsageError
         It is no size.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
     if not found or not float(found[1]):
         raise UsageError(f"--memory is {text!r}", hint="give a size such as 8G or 512M")
     return int(float(found[1]) * _UNITS[found[2].upper()])
@@ -33,7 +33,8 @@ def told_bytes(n_bytes: float) -> str:
     """Say a size as people do: 1.5G."""
     for unit in ("T", "G", "M", "K"):
         if n_bytes >= _UNITS[unit]:
-            return f"{n_bytes / _UNITS[unit]:.3g}{unit}"
+            amount = n_bytes / _UNITS[unit]
+            return f"{amount:.0f}{unit}" if amount >= 100 else f"{amount:.3g}{unit}"
     return f"{n_bytes:.0f}"
 
 

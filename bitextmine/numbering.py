@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bitextmine.accounts import count_shards, told_rejects
+from bitextmine.arrays import map_array
 from bitextmine.errors import InputError
 from bitextmine.scratch import Scratch
 from bitextmine.search.neighbours import Ids
@@ -88,11 +89,11 @@ def _bounds(shards: list[ShardFiles], rows: int) -> list[int | None]:
     each other in order are less than ``step`` others of each shard.
     """
     step = max(rows // (2 * len(shards)), 1)
-    looked_at = np.sort(np.concatenate([_ids(files)[::step] for files in shards]))
+    looked_at = np.sort(np.concatenate([np.array(_ids(files)[::step]) for files in shards]))
     apart = max(rows // (2 * step), 1)
     return [*looked_at[apart::apart].tolist(), None]
 
 
 def _ids(files: ShardFiles) -> Ids:
-    ids: Ids = np.load(files.ids, mmap_mode="r", allow_pickle=False)
+    ids: Ids = map_array(files.ids)
     return ids

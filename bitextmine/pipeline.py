@@ -32,7 +32,14 @@ from bitextmine.model_choice import (
 )
 from bitextmine.output import Pair
 from bitextmine.output.destination import ByteSink
-from bitextmine.projection import draw_sample, encode_sample, fit_projection, projection_notes
+from bitextmine.projection import (
+    check_sample,
+    draw_sample,
+    encode_sample,
+    fit_projection,
+    projection_notes,
+    remove_sample,
+)
 from bitextmine.rejects import write_rejects
 from bitextmine.results import (
     card_paths,
@@ -49,7 +56,12 @@ from bitextmine.search_stage import (
     search_with_index,
     settle_method,
 )
-from bitextmine.searching import stored_neighbours
+from bitextmine.searching import (
+    all_found,
+    check_neighbours,
+    note_neighbours,
+    stored_neighbours,
+)
 from bitextmine.selection import Scratch, select_from_disk
 from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
 from bitextmine.storing import row_format
@@ -161,6 +173,7 @@ def encode(
         for warning in choice.warnings:
             card.show(warning)
         LOG.info("encoder %s: %s", choice.info.name, choice.reason)
+        check_sample(workdir, row_format(config, choice.info))  # before anything is bound
         workdir.claim("encode", choice.identity)
         choice.keep(workdir)
         finished = all_encoded(workdir)
@@ -188,6 +201,7 @@ def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource
                 name=lambda task: f"encoding a sample of {task[1]}",
             )  # fmt: skip
         fit_projection(workdir, form)
+    remove_sample(workdir)
     shards = [
         (workdir.root, side, number, source, threads, form)
         for side in SIDES
@@ -204,15 +218,13 @@ def search(workdir: Workdir, config: SearchConfig, card: RunCard) -> None:
     """Find the k nearest neighbours of every sentence, in both directions."""
     workdir.stage_settings("encode")
     with card.finishing(workdir, "search"):
-        if workdir.done("search").exists():
-            workdir.claim("search", settings_of(config, SearchConfig))
-        else:
+        if not workdir.done("search").exists():
             check_vectors(workdir)
-            method = settle_method(workdir, config, card)
-            if method.is_exact:
-                search_exactly(workdir, config)
-            else:
-                search_with_index(workdir, config, method)
+        method = settle_method(workdir, config, card)
+        if not (workdir.done("search").exists() and all_found(workdir)):
+            run = search_exactly if method.is_exact else search_with_index
+            run(workdir, config, method)
+            note_neighbours(workdir)
 
 
 def select(
@@ -236,6 +248,7 @@ def select(
     memory = working_memory(config.memory)
     with Scratch(workdir.root) as scratch:
         with card.timed("select"):
+            check_neighbours(workdir)
             fwd, bwd = stored_neighbours(workdir, "src"), stored_neighbours(workdir, "tgt")
             threshold, source = default_threshold(choice.info, config, asked_k, card)
             selection = select_from_disk(scratch, fwd, bwd, config, threshold, memory)

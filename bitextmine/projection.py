@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitextmine.accounts import count_shards
+from bitextmine.accounts import count_shards, side_counts
 from bitextmine.config import ShardConfig
 from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import encode_sentences, progress_path
@@ -30,8 +30,26 @@ from bitextmine.writing import atomic_write, explained_write, read_json, write_j
 LOG = logging.getLogger(__name__)
 
 
+def check_sample(workdir: Workdir, form: RowFormat) -> int:
+    """Return how many sentences a projection will be fitted on.
+
+    Raises
+    ------
+    UsageError
+        There are fewer sentences than dimensions.
+    """
+    sizes = [int(side_counts(workdir, side)["unique"]) for side in SIDES]
+    total = sum(min(size, form.sample) for size in sizes)
+    if form.is_fitted and total < form.dim:
+        raise UsageError(
+            f"--dim is {form.dim}, but there are only {total:,} sentences to fit it on",
+            hint=f"give at most {total}, or leave --dim out",
+        )
+    return total
+
+
 def draw_sample(workdir: Workdir, sharding: ShardConfig, form: RowFormat) -> int:
-    """Draw sentences of both sides by chance, and write them down; returns how many.
+    """Draw sentences of both sides by chance, and write them down; return how many.
 
     Parameters
     ----------
@@ -51,17 +69,11 @@ def draw_sample(workdir: Workdir, sharding: ShardConfig, form: RowFormat) -> int
     """
     _refuse_second_fit(workdir)
     sides = {side: Sentences(workdir, side, sharding.paths(side)) for side in SIDES}
-    total = sum(min(len(sentences), form.sample) for sentences in sides.values())
-    if total < form.dim:
-        raise UsageError(
-            f"--dim is {form.dim}, but there are only {total:,} sentences to fit it on",
-            hint=f"give at most {total}, or leave --dim out",
-        )
     for side, sentences in sides.items():
         files = _sample_files(workdir, side)
         if not files.offsets.exists():
             _save_texts(files, sentences.sample(form.sample, form.seed))
-    return total
+    return check_sample(workdir, form)
 
 
 def encode_sample(
@@ -113,6 +125,10 @@ def fit_projection(workdir: Workdir, form: RowFormat) -> None:
     write_json(_notes_path(workdir), notes)
     with atomic_write(workdir.projection) as file:
         np.save(file, matrix.astype(np.float16), allow_pickle=False)
+
+
+def remove_sample(workdir: Workdir) -> None:
+    """Remove the samples, once the projection is there."""
     for side in SIDES:
         shutil.rmtree(_sample_files(workdir, side).folder, ignore_errors=True)
 

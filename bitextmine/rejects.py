@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bitextmine.accounts import count_shards, reject_records
+from bitextmine.arrays import map_array
 from bitextmine.config import ShardConfig
 from bitextmine.output.destination import open_output
 from bitextmine.output.records import one_line
@@ -44,8 +45,8 @@ def _duplicates(workdir: Workdir, side: Side, paths: tuple[str, ...]) -> Iterato
     for shard in range(count_shards(workdir, side)):
         files = workdir.shard(side, shard)
         texts = shard_texts(files)
-        ids = np.load(files.ids, mmap_mode="r", allow_pickle=False)
-        repeats = np.load(files.duplicates, mmap_mode="r", allow_pickle=False)
+        ids = map_array(files.ids)
+        repeats = map_array(files.duplicates)
         for start in range(0, len(repeats), REPEATS):
             some = np.array(repeats[start : start + REPEATS])
             rows = np.searchsorted(ids, some[:, 1])

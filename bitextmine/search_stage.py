@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import product
+from typing import Any
 
 from bitextmine.config import SearchConfig, settings_of
 from bitextmine.device_choice import CPU, usable_devices
@@ -15,10 +15,13 @@ from bitextmine.indexing import ask_index, exchange_panel, index_side
 from bitextmine.machine import usable_threads
 from bitextmine.memory import working_memory
 from bitextmine.runcard import RunCard
+from bitextmine.search.grid import Grid
 from bitextmine.search.index_plan import load_faiss, make_index
 from bitextmine.search.method import Method, choose_method
 from bitextmine.searching import (
     merge_panel,
+    missing_blocks,
+    planned_grid,
     remove_merged_blocks,
     search_block,
     set_grid,
@@ -79,10 +82,10 @@ def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Meth
     WorkdirError
         The search was begun under other settings.
     """
-    settings = settings_of(config, SearchConfig)
     if workdir.method.exists():
-        workdir.claim("search", settings)
-        return Method(**read_json(workdir.method))
+        method = Method(**read_json(workdir.method))
+        workdir.claim("search", search_identity(config, method))
+        return method
     n_src, n_tgt = (sum(shard_sizes(workdir, side)) for side in SIDES)
     method = choose_method(
         config.search, n_src=n_src, n_tgt=n_tgt, dim=stored_dim(workdir), k=config.k,
@@ -93,18 +96,32 @@ def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Meth
         card.show(f"the search is approximate: {method.reason}; --search exact finds all")
     else:
         LOG.info("search: %s", method.reason)
-    workdir.claim("search", settings)
+    _plan(workdir, config, method)  # to fail before anything is written
+    workdir.claim("search", search_identity(config, method))
     write_json(workdir.method, asdict(method))
     return method
+
+
+def search_identity(config: SearchConfig, method: Method) -> dict[str, Any]:
+    """Return the settings that the lists depend on."""
+    settings = settings_of(config, SearchConfig)
+    return settings | ({"seed": None} if method.is_exact else {})
+
+
+def _plan(workdir: Workdir, config: SearchConfig, method: Method) -> Grid:
+    """Plan the grid for this memory and these devices."""
+    devices = usable_devices(config.devices) if method.is_exact else (CPU,)
+    return planned_grid(
+        workdir, dim=stored_dim(workdir), k=config.k, memory=working_memory(config.memory),
+        on_gpu=devices[0] != CPU, n_devices=len(devices),
+    )  # fmt: skip
 
 
 def search_with_index(workdir: Workdir, config: SearchConfig, method: Method) -> None:
     """Index both sides, let each ask the index over the other, and put together what they found."""
     devices, threads = usable_devices(config.devices), usable_threads(config.threads)
     memory = working_memory(config.memory)
-    grid = set_grid(
-        workdir, dim=stored_dim(workdir), k=config.k, memory=memory, on_gpu=False, n_devices=1
-    )
+    grid = set_grid(workdir, _plan(workdir, config, method))
     root, total = workdir.root, sum(grid.src.shards) + sum(grid.tgt.shards)
     factories: dict[Side, str] = {"src": method.src_factory, "tgt": method.tgt_factory}
     asked = [(side, panel) for side in SIDES for panel in range(len(grid.cut(side)))]
@@ -120,21 +137,18 @@ def search_with_index(workdir: Workdir, config: SearchConfig, method: Method) ->
     remove_merged_blocks(workdir)
 
 
-def search_exactly(workdir: Workdir, config: SearchConfig) -> None:
+def search_exactly(workdir: Workdir, config: SearchConfig, method: Method) -> None:
     """Compare everything with everything, block by block on all devices, and merge the lists."""
     devices = usable_devices(config.devices)
     memory = working_memory(config.memory)
-    grid = set_grid(
-        workdir, dim=stored_dim(workdir), k=config.k, memory=memory,
-        on_gpu=devices[0] != CPU, n_devices=len(devices),
-    )  # fmt: skip
+    grid = set_grid(workdir, _plan(workdir, config, method))
     threads = max(usable_threads(config.threads) // len(devices), 1)
-    blocks = product(range(len(grid.src)), range(len(grid.tgt)))
-    tasks = [(workdir.root, src, tgt, config.k, threads) for src, tgt in blocks]
+    tasks = [(workdir.root, *block, config.k, threads) for block in missing_blocks(workdir, grid)]
     LOG.info("searching %d block(s) on %s", len(tasks), ", ".join(devices))
     run_shown(
         search_block, tasks, devices,
-        label="search", total=sum(grid.src.shards) * sum(grid.tgt.shards), unit="cosines",
+        label="search", total=sum(grid.src.rows(t[1]) * grid.tgt.rows(t[2]) for t in tasks),
+        unit="cosines",
         name=lambda task: f"searching block {task[1]}-{task[2]}",
     )  # fmt: skip
     for side in SIDES:

@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from bitextmine.accounts import count_shards
+from bitextmine.arrays import fingerprint, is_unchanged, map_array
 from bitextmine.engines.device_worker import Report
+from bitextmine.errors import WorkdirError
+from bitextmine.machine import allow_open_files
 from bitextmine.search.grid import Grid, as_dict, as_grid, block_bytes, plan_grid
 from bitextmine.search.lists import StoredNeighbours, save_lists
 from bitextmine.search.merge import merge_files
@@ -22,6 +25,8 @@ from bitextmine.workdir import SIDES, Direction, Side, Workdir
 from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
+
+_SEARCH_AGAIN = "delete that file, and run `bitextmine search` again under the same settings"
 
 DIRECTIONS: dict[Side, Direction] = {"src": "fwd", "tgt": "bwd"}
 
@@ -83,7 +88,7 @@ def merge_panel(root: Path, side: Side, panel: int, k: int, memory: int) -> None
         blocks = [workdir.block(panel, other, "fwd") for other in range(len(grid.tgt))]
     else:
         blocks = [workdir.block(other, panel, "bwd") for other in range(len(grid.src))]
-    merge_files(blocks, k, path, memory=memory)
+    merge_files(blocks, k, path, n=grid.cut(side).rows(panel), memory=memory)
 
 
 class Panel:
@@ -106,18 +111,14 @@ class Panel:
         for (files, part), first in zip(self._pieces, self._starts[:-1].tolist(), strict=True):
             begin, end = max(start - first, 0), min(stop - first, part.stop - part.start)
             if begin < end:
-                numbers = np.load(files.numbers, mmap_mode="r", allow_pickle=False)
+                numbers = map_array(files.numbers)
                 read.append(numbers[part.start + begin : part.start + end])
         return np.concatenate(read)
 
     def vectors(self) -> Rows:
         """Map the vectors into memory."""
-        return Rows(
-            [
-                np.load(files.embeddings, mmap_mode="r", allow_pickle=False)[rows]
-                for files, rows in self._pieces
-            ]
-        )
+        allow_open_files()
+        return Rows([map_array(files.embeddings)[rows] for files, rows in self._pieces])
 
 
 def whole_side(workdir: Workdir, side: Side) -> Panel:
@@ -126,13 +127,10 @@ def whole_side(workdir: Workdir, side: Side) -> Panel:
     return Panel(workdir, side, [(shard, slice(0, size)) for shard, size in enumerate(sizes)])
 
 
-def set_grid(
+def planned_grid(
     workdir: Workdir, *, dim: int, k: int, memory: int, on_gpu: bool, n_devices: int
 ) -> Grid:
-    """Return the grid of this work directory: that of an earlier run, or a new one.
-
-    An earlier grid stays as long as its blocks fit the memory of this run; else the search
-    begins anew, in smaller blocks.
+    """Return the grid of an earlier run, if its blocks fit the memory of this one; else a new one.
 
     Raises
     ------
@@ -141,18 +139,32 @@ def set_grid(
     """
     if workdir.grid.exists():
         grid = read_grid(workdir)
-        needed = block_bytes(*grid.largest_block(), dim=dim, k=k)
-        if needed * n_devices <= memory or workdir.done("search").exists():
+        if block_bytes(*grid.largest_block(), dim=dim, k=k) * n_devices <= memory:
             return grid
-    grid = plan_grid(
+    return plan_grid(
         shard_sizes(workdir, "src"), shard_sizes(workdir, "tgt"), dim=dim, k=k, memory=memory,
         on_gpu=on_gpu, n_devices=n_devices,
     )  # fmt: skip
-    if workdir.grid.exists() and read_grid(workdir) != grid:
+
+
+def set_grid(workdir: Workdir, grid: Grid) -> Grid:
+    """Keep a grid in the work directory; what was found under another one is removed."""
+    if workdir.grid.exists() and read_grid(workdir) == grid:
+        return grid
+    if workdir.grid.exists():
         LOG.warning("less memory than before: the search begins anew, in smaller blocks")
-        remove_blocks(workdir)
+    remove_blocks(workdir)
     write_json(workdir.grid, as_dict(grid))
     return grid
+
+
+def missing_blocks(workdir: Workdir, grid: Grid) -> list[tuple[int, int]]:
+    """Return the blocks that panels without lists still need."""
+    src, tgt = (
+        [not workdir.neighbours(side, panel).exists() for panel in range(len(grid.cut(side)))]
+        for side in SIDES
+    )
+    return [(i, j) for i in range(len(src)) for j in range(len(tgt)) if src[i] or tgt[j]]
 
 
 def shard_sizes(workdir: Workdir, side: Side) -> list[int]:
@@ -162,8 +174,17 @@ def shard_sizes(workdir: Workdir, side: Side) -> list[int]:
 
 
 def read_grid(workdir: Workdir) -> Grid:
-    """Read how the rows of both sides were cut."""
-    return as_grid(read_json(workdir.grid))
+    """Read how the rows of both sides were cut.
+
+    Raises
+    ------
+    WorkdirError
+        The file is missing or damaged.
+    """
+    try:
+        return as_grid(read_json(workdir.grid))
+    except KeyError as error:
+        raise WorkdirError(f"{workdir.grid} has no {error}", hint=_SEARCH_AGAIN) from error
 
 
 def remove_blocks(workdir: Workdir) -> None:
@@ -181,6 +202,37 @@ def remove_merged_blocks(workdir: Workdir) -> None:
         path.unlink(missing_ok=True)
 
 
+def all_found(workdir: Workdir) -> bool:
+    """Tell whether the lists of all panels are there."""
+    return workdir.grid.exists() and all(path.exists() for path in _all_neighbours(workdir))
+
+
+def note_neighbours(workdir: Workdir) -> None:
+    """Note what tells later whether the lists of panels are still the same."""
+    noted = {str(p.relative_to(workdir.root)): fingerprint(p) for p in _all_neighbours(workdir)}
+    write_json(workdir.noted_neighbours, noted)
+
+
+def check_neighbours(workdir: Workdir) -> None:
+    """Refuse lists that are not those which were found.
+
+    Raises
+    ------
+    WorkdirError
+        A file is missing or has changed.
+    """
+    for name, noted in read_json(workdir.noted_neighbours).items():
+        path = workdir.root / name
+        if not path.exists() or not is_unchanged(path, noted):
+            how = "has changed since the search" if path.exists() else "is missing"
+            raise WorkdirError(f"{path} {how}", hint=_SEARCH_AGAIN)
+
+
+def _all_neighbours(workdir: Workdir) -> list[Path]:
+    grid = read_grid(workdir)
+    return [workdir.neighbours(s, panel) for s in SIDES for panel in range(len(grid.cut(s)))]
+
+
 def stored_neighbours(workdir: Workdir, side: Side) -> StoredNeighbours:
     """Return the neighbours of a whole side, as they are on disk; ids are sentence numbers."""
     cut = read_grid(workdir).cut(side)
@@ -194,4 +246,4 @@ def stored_neighbours(workdir: Workdir, side: Side) -> StoredNeighbours:
 def stored_dim(workdir: Workdir) -> int:
     """Return how many numbers a stored vector has."""
     path = workdir.shard("src", 0).embeddings
-    return int(np.load(path, mmap_mode="r", allow_pickle=False).shape[1])
+    return int(map_array(path).shape[1])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bitextmine.accounts import count_shards
+from bitextmine.arrays import map_array
 from bitextmine.output.records import Origin
 from bitextmine.search.neighbours import Ids
 from bitextmine.workdir import LINE_BITS, ShardFiles, Side, Workdir
@@ -19,7 +20,7 @@ class TextFile:
     """Strings laid end to end in a file, with their offsets; memory-mapped."""
 
     def __init__(self, text: Path, offsets: Path) -> None:
-        self._offsets = np.load(offsets, mmap_mode="r", allow_pickle=False)
+        self._offsets = map_array(offsets)
         if self._offsets[-1] > 0:  # an empty file cannot be mapped
             with text.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -65,7 +66,7 @@ class Sentences:
     def __init__(self, workdir: Workdir, side: Side, paths: tuple[str, ...]) -> None:
         self._shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
         self._paths = paths
-        self._places: Ids = np.load(workdir.places(side), mmap_mode="r", allow_pickle=False)
+        self._places: Ids = map_array(workdir.places(side))
 
     def __len__(self) -> int:
         return len(self._places)
@@ -99,7 +100,7 @@ class Sentences:
 
     def _open(self, shard: int) -> _Shard:
         files = self._shards[shard]
-        ids = np.load(files.ids, mmap_mode="r", allow_pickle=False)
+        ids = map_array(files.ids)
         return _Shard(shard_texts(files), shard_keys(files), ids)
 
     def _read(self, shard: _Shard, row: int) -> tuple[str, Origin]:

@@ -8,6 +8,7 @@ name, so a file that exists is finished and is what this run would have made.
     shard.done.json …                 a stage is finished; seconds and warnings
     encoder.json                      which encoder was chosen, and why
     search.json                       how to search, and why
+    neighbours.json                   fingerprints of the lists that the search found
     projection.npy, .json             what its vectors are multiplied with, if they are
     run.json                          the run card
     src/ and tgt/
@@ -159,6 +160,11 @@ class Workdir:
         """How to search, and why."""
         return self.root / "search.json"
 
+    @property
+    def noted_neighbours(self) -> Path:
+        """What tells whether the lists that the search found are still the same."""
+        return self.root / "neighbours.json"
+
     def index(self, side: Side) -> Path:
         """The FAISS index over all vectors of a side, where the search is approximate."""
         return self.root / side / "index.faiss"
@@ -245,10 +251,11 @@ class Workdir:
         if not self.settings.exists():
             return {"layout": LAYOUT, "version": __version__}
         known = read_json(self.settings)
-        if known.get("layout") != LAYOUT or known.get("version") != __version__:
+        version = known.get("version", "of unknown version")
+        if known.get("layout") != LAYOUT or version != __version__:
+            older = "an earlier build of " if version == __version__ else ""
             raise WorkdirError(
-                f"{self.root} was made by bitextmine {known.get('version', 'of unknown version')},"
-                f" this is {__version__}",
+                f"{self.root} was made by {older}bitextmine {version}, this is {__version__}",
                 hint="finish it with that version, or choose an empty --workdir",
             )
         return known

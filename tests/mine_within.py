@@ -22,7 +22,7 @@ from bitextmine.search.exact import two_way_neighbours
 
 SENTENCES = 200_000
 DIM = 16
-THREADS = 2
+THREADS = 1
 INFO = EncoderInfo(
     name="waves",
     summary="sines of a number in the sentence",

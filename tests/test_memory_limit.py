@@ -18,7 +18,7 @@ def test_a_budget_is_kept_where_a_search_without_one_dies(tmp_path: Path) -> Non
     bounded, unbounded = tmp_path / "bounded", tmp_path / "unbounded"
     for folder in (bounded, unbounded):
         folder.mkdir()
-    within = mine_within(bounded, 700 * MIB)
+    within = mine_within(bounded, 520 * MIB)
     assert within.returncode == 0, within.stderr
     assert int(within.stdout) > 140_000
     assert len(list((bounded / "work" / "src" / "neighbours").iterdir())) > 1

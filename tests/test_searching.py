@@ -1,5 +1,6 @@
 """The search stage over a work directory: blocks, resuming, and what it leaves behind."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,25 @@ import numpy as np
 import pytest
 
 from bitextmine import MineConfig, indexing, mine, pipeline, search_stage, searching
-from bitextmine.config import EncodeConfig, SearchConfig, ShardConfig
+from bitextmine.config import (
+    EncodeConfig,
+    OutputConfig,
+    SearchConfig,
+    SelectConfig,
+    ShardConfig,
+)
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.runcard import RunCard
 from bitextmine.search import grid
 from bitextmine.search.exact import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.searching import read_grid, shard_sizes, stored_dim, stored_neighbours
+from bitextmine.searching import (
+    check_neighbours,
+    read_grid,
+    shard_sizes,
+    stored_dim,
+    stored_neighbours,
+)
 from bitextmine.workdir import SIDES, Side, Workdir
 from bitextmine.writing import read_json
 
@@ -113,26 +126,43 @@ def test_blocks_that_are_done_are_not_computed_again(
 def test_with_less_memory_than_before_the_search_begins_anew(
     encoded: Workdir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(search_stage, "merge_panel", lambda *task: None)
-    monkeypatch.setattr(search_stage, "remove_merged_blocks", lambda workdir: None)
-    monkeypatch.setattr(Workdir, "finish", lambda *notes: None)
-    monkeypatch.setattr(RunCard, "recall", lambda *notes: None)
-    search(encoded)
-    assert len(read_grid(encoded).src) == 1
+    def dies(*task: Any) -> None:
+        raise KeyboardInterrupt
+
+    def begun() -> int:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(search_stage, "merge_panel", dies)
+            search(encoded)
+        return len(read_grid(encoded).src)
+
+    assert begun() == 1
     monkeypatch.setattr(grid, "CPU_ROWS", 30)
-    search(encoded)  # the old grid still fits
-    assert len(read_grid(encoded).src) == 1
+    assert begun() == 1  # the old grid still fits
     assert not caplog.messages
-    monkeypatch.setattr(searching, "block_bytes", lambda *sizes, dim, k: 1 << 60)
-    search(encoded)
+    with monkeypatch.context() as patch:
+        patch.setattr(searching, "block_bytes", lambda *sizes, dim, k: 1 << 60)
+        assert begun() == 3
     assert "begins anew, in smaller blocks" in caplog.text
-    assert len(read_grid(encoded).src) == 3
     assert len(list(encoded.grid.parent.glob("*.npy"))) == 2 * 3 * 3
+    search(encoded)
+
+
+def test_lists_of_another_grid_are_never_taken(
+    encoded: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(encoded)
+    expected = load_neighbours(encoded, "src")
+    encoded.grid.unlink()
+    monkeypatch.setattr(grid, "CPU_ROWS", 30)
+    search(encoded)
+    found = load_neighbours(encoded, "src")
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    assert len(list(encoded.neighbours("src", 0).parent.iterdir())) == 3
 
 
 def test_too_little_memory_is_told_before_the_search(encoded: Workdir) -> None:
     with pytest.raises(UsageError, match="--memory leaves") as told:
-        search(encoded, memory=(400 << 20) + 1)
+        search(encoded, memory=(320 << 20) + 1)
     assert "--memory" in told.value.hint
 
 
@@ -146,12 +176,67 @@ def test_vectors_that_have_changed_are_refused(encoded: Workdir) -> None:
     assert "encode again" in told.value.hint
 
 
+def test_a_refused_request_leaves_the_stage_free_for_another(encoded: Workdir) -> None:
+    with pytest.raises(UsageError, match="--memory leaves"):
+        search(encoded, k=64, memory=(320 << 20) + 1)
+    search(encoded, k=4)
+    assert load_neighbours(encoded, "src").k == 4
+
+
 @pytest.mark.parametrize("side", SIDES)
-def test_a_missing_panel_is_named(encoded: Workdir, side: Side) -> None:
+def test_lists_that_are_missing_or_changed_are_named_and_found_again(
+    encoded: Workdir, side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "CPU_ROWS", 40)
     search(encoded)
-    encoded.neighbours(side, 0).unlink()
-    with pytest.raises(WorkdirError, match=r"0000\.npy"):
-        load_neighbours(encoded, side)
+    expected = load_neighbours(encoded, side)
+    path = encoded.neighbours(side, 1)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WorkdirError, match="has changed since the search"):
+        check_neighbours(encoded)
+    path.unlink()
+    with pytest.raises(WorkdirError, match="is missing") as told:
+        check_neighbours(encoded)
+    assert "`bitextmine search` again" in told.value.hint
+    search(encoded)
+    check_neighbours(encoded)
+    np.testing.assert_array_equal(load_neighbours(encoded, side).ids, expected.ids)
+
+
+@pytest.mark.parametrize("damaged", ["numbers", "places", "grid"])
+def test_damaged_files_are_told_in_two_lines(encoded: Workdir, damaged: str) -> None:
+    search(encoded)
+    paths = {
+        "numbers": encoded.shard("src", 1).numbers,
+        "places": encoded.places("src"),
+        "grid": encoded.grid,
+    }
+    paths[damaged].write_text("{}", "utf-8")
+    with pytest.raises(WorkdirError, match=paths[damaged].name):
+        pipeline.select(encoded, SelectConfig(), OutputConfig(), RunCard())
+
+
+def test_more_shards_than_files_may_be_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text"
+    text.write_text("\n".join(f"word{n % 7} name{n}" for n in range(150)), "utf-8")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(grid, "CPU_ROWS", 2)
+    monkeypatch.setattr(searching, "allow_open_files", lambda: None)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (60, hard))
+    try:
+        mined = mine(
+            MineConfig(
+                src=(str(text),), tgt=(str(text),), model="toy", src_lang="de", tgt_lang="en",
+                shard_size=1,
+            )
+        )  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert mined.n_pairs == 150
 
 
 def test_an_index_finds_what_exact_search_finds_and_is_removed(encoded: Workdir) -> None:

@@ -17,12 +17,13 @@ from bitextmine.memory import PROGRAM_BYTES, told_bytes
 CPU_ROWS = 250_000  # of a panel: a block takes minutes
 GPU_ROWS = 4_000_000  # likewise; and enough resident rows to hide the reading of the others
 LEAST_ROWS = 10_000
-_BUFFER_BYTES = 160 << 20
+BLOCKS_A_DEVICE = 3  # at least, so that uneven devices are all kept busy
+WORTH_SHARING = 100_000  # rows of a panel below which no more devices are fed
+
+_BUFFER_BYTES = 128 << 20
 _ROW_BYTES = 500
 _NEIGHBOUR_BYTES = 44
 _SIDES = ("src", "tgt")
-BLOCKS_A_DEVICE = 3  # at least, so that uneven devices are all kept busy
-WORTH_SHARING = 100_000  # rows of a panel below which no more devices are fed
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,8 @@ def plan_grid(
     n_src, n_tgt = sum(src_shards), sum(tgt_shards)
     share = memory // n_devices
     rows = GPU_ROWS if on_gpu else CPU_ROWS
-    # Halves, not some exact size: blocks stay alike under slightly different budgets.
     while block_bytes(min(rows, n_src), min(rows, n_tgt), dim=dim, k=k) > share:
-        rows //= 2
+        rows -= rows // 8
         if rows < LEAST_ROWS:
             needed = n_devices * block_bytes(LEAST_ROWS, LEAST_ROWS, dim=dim, k=k)
             raise UsageError(
@@ -146,7 +146,13 @@ def row_bytes(k: int) -> int:
 
 
 def as_grid(kept: dict[str, dict[str, list[int]]]) -> Grid:
-    """Read what `as_dict` gave."""
+    """Read what `as_dict` gave.
+
+    Raises
+    ------
+    KeyError
+        Something is missing.
+    """
     src, tgt = (Cut(tuple(kept[side]["shards"]), tuple(kept[side]["bounds"])) for side in _SIDES)
     return Grid(src, tgt)
 

@@ -47,17 +47,17 @@ def save_list_blocks(path: Path, blocks: Iterable[Neighbours], *, n: int, k: int
                 file.write(entries.data)
 
 
-def open_lists(path: Path) -> NDArray[Any]:
+def open_lists(path: Path, *, rows: int | None = None) -> NDArray[Any]:
     """Map lists into memory without reading them; dtype `ENTRY`, shape (n, k).
 
     Raises
     ------
     WorkdirError
-        The file is missing or holds something else.
+        The file is missing, or holds something else or lists of another number of sentences.
     """
     try:
         lists: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        if lists.dtype != ENTRY or lists.ndim != 2:
+        if lists.dtype != ENTRY or lists.ndim != 2 or rows not in (None, len(lists)):
             raise ValueError(f"it holds {lists.dtype} {lists.shape}")
     except (OSError, EOFError, ValueError) as error:
         raise WorkdirError(
@@ -80,6 +80,11 @@ class Numbers(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice, /) -> Ids: ...
+
+
+def read_lists(path: Path, start: int, stop: int) -> Neighbours:
+    """Read the lists of some rows."""
+    return as_neighbours(open_lists(path)[start:stop])
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class StoredNeighbours:
         The ids in the lists are sentence numbers of the other side.
         """
         for numbers, path in zip(self.numbers, self.files, strict=True):
-            lists = open_lists(path)
+            lists = open_lists(path, rows=len(numbers))
             for start in range(0, len(numbers), rows):
                 some = slice(start, start + rows)
                 yield np.array(numbers[some]), as_neighbours(lists[some])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitextmine.search.lists import as_neighbours, open_lists, save_list_blocks
+from bitextmine.search.lists import open_lists, read_lists, save_list_blocks
 from bitextmine.search.neighbours import Neighbours
 
 _ENTRY_BYTES = 64  # of memory for each entry being merged: read, sorted, written
@@ -42,7 +42,7 @@ def merge_neighbours(parts: Sequence[Neighbours], k: int) -> Neighbours:
     return Neighbours(np.take_along_axis(cosines, best, 1), np.take_along_axis(ids, best, 1))
 
 
-def merge_files(parts: Sequence[Path], k: int, path: Path, *, memory: int) -> None:
+def merge_files(parts: Sequence[Path], k: int, path: Path, *, n: int, memory: int) -> None:
     """Merge the lists of the same sentences from several files into one.
 
     Parameters
@@ -53,6 +53,8 @@ def merge_files(parts: Sequence[Path], k: int, path: Path, *, memory: int) -> No
         Neighbours a sentence keeps, where there are as many.
     path : Path
         Where the merged lists go, whole or not at all.
+    n : int
+        Sentences that each file has lists of.
     memory : int
         Bytes that the lists in hand may take.
 
@@ -63,11 +65,11 @@ def merge_files(parts: Sequence[Path], k: int, path: Path, *, memory: int) -> No
     OutputError
         The disk is full.
     """
-    lists = [open_lists(part) for part in parts]
-    width = sum(part.shape[1] for part in lists)
+    width = sum(open_lists(part, rows=n).shape[1] for part in parts)
     rows = max(1, memory // (_ENTRY_BYTES * width))
+    # Files are opened for some rows at a time: there may be more than a process may have open.
     merged = (
-        merge_neighbours([as_neighbours(part[start : start + rows]) for part in lists], k)
-        for start in range(0, len(lists[0]), rows)
+        merge_neighbours([read_lists(part, start, start + rows) for part in parts], k)
+        for start in range(0, n, rows)
     )
-    save_list_blocks(path, merged, n=len(lists[0]), k=min(k, width))
+    save_list_blocks(path, merged, n=n, k=min(k, width))
