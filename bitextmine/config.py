@@ -22,6 +22,7 @@ Retrieval = Literal["max", "intersect", "fwd", "bwd", "union"]
 Store = Literal["fp16", "int8"]
 OutputFormat = Literal["laser", "tsv", "moses", "tmx", "jsonl"]
 
+SEARCH_METHODS = ("auto", "exact", "ivf", "hnsw")  # or a factory string of FAISS
 MOST_THREADS = 1024
 MOST_NEIGHBOURS = 64  # more would make the lists the largest part of the search
 LEAST_LENGTH = 4  # tokens: two special ones, and something between them
@@ -58,6 +59,12 @@ def _one_of(flag: str, value: str, choices: Any) -> None:
 def _at_least(flag: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise UsageError(f"{flag} is {value}", hint=f"{flag} must be {least} or more")
+
+
+def search_method(asked: str) -> str:
+    """Return a search method as it is compared: factory strings of FAISS keep their case."""
+    plain = asked.strip()
+    return plain.lower() if plain.lower() in SEARCH_METHODS else plain
 
 
 def check_memory(n_bytes: int) -> None:
@@ -193,6 +200,11 @@ class SearchConfig:
         _at_least("--seed", self.seed, 0)
         _at_least("--threads", self.threads, 0)
         check_memory(self.memory)
+        if self.search != search_method(self.search) or not self.search:
+            raise UsageError(
+                f"--search is {self.search!r}",
+                hint=f"give one of {', '.join(SEARCH_METHODS)}, or a factory string of FAISS",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,10 @@ def _devices(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     return parse_devices(value) if value else ()
 
 
+def _search(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    return choices.search_method(value)
+
+
 def _memory(ctx: click.Context, param: click.Parameter, value: str) -> int:
     return parse_memory(value) if value else 0
 
@@ -240,6 +244,7 @@ SEARCH = [
     click.option(
         "--search",
         default=D.search,
+        callback=_search,
         show_default=True,
         metavar="METHOD",
         help="exact, ivf, hnsw, a FAISS factory string (IVF4096,Flat), or auto: exact, unless"

@@ -50,7 +50,8 @@ def index_side(
 
     workdir = Workdir(root)
     rows = whole_side(workdir, side)
-    if workdir.index(side).exists():
+    answered = all(path.exists() for path in _found(workdir, OTHER[side]).files)
+    if workdir.index(side).exists() or answered:
         report(len(rows))
         return
     build_index(
@@ -112,7 +113,7 @@ def exchange_panel(root: Path, side: Side, panel: int) -> None:
     if path.exists():
         return
     own = _found(workdir, side)
-    lists = as_neighbours(open_lists(own.files[panel]))
+    lists = as_neighbours(open_lists(own.files[panel], rows=len(own.numbers[panel])))
     offered = _found(workdir, OTHER[side]).blocks(_OFFERED_ROWS)
     save_lists(path, exchange(own.numbers[panel][:], lists, offered))
 

@@ -1,23 +1,24 @@
 """What the search stage consists of: which tasks, on which devices, within which memory."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from bitextmine.config import SearchConfig, settings_of
+from bitextmine.config import SEARCH_METHODS, SearchConfig, settings_of
 from bitextmine.device_choice import CPU, usable_devices
 from bitextmine.encoding import check_embeddings
 from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown, shown
-from bitextmine.errors import UsageError
+from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.indexing import ask_index, exchange_panel, index_side
 from bitextmine.machine import usable_threads
 from bitextmine.memory import working_memory
 from bitextmine.runcard import RunCard
 from bitextmine.search.grid import Grid
-from bitextmine.search.index_plan import load_faiss, make_index
-from bitextmine.search.method import Method, choose_method
+from bitextmine.search.index_plan import check_factory, load_faiss
+from bitextmine.search.method import LONG_S, Method, choose_method
 from bitextmine.searching import (
     merge_panel,
     missing_blocks,
@@ -32,6 +33,8 @@ from bitextmine.workdir import SIDES, Side, Workdir
 from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
+
+ENDLESS = 1 << 40  # sentences, where it is not known yet how many there are
 
 
 def check_vectors(workdir: Workdir) -> None:
@@ -58,11 +61,11 @@ def check_asked(asked: str, dims: Sequence[int]) -> None:
     if asked in ("auto", "exact"):
         return
     load_faiss()
-    if asked not in ("ivf", "hnsw"):
+    if asked not in SEARCH_METHODS:
         refusals = []
         for dim in dims:
             try:
-                make_index(asked, dim)
+                check_factory(asked, ENDLESS, dim)
             except UsageError as error:
                 refusals.append(error)
         if len(refusals) == len(dims):
@@ -83,7 +86,7 @@ def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Meth
         The search was begun under other settings.
     """
     if workdir.method.exists():
-        method = Method(**read_json(workdir.method))
+        method = _kept_method(workdir)
         workdir.claim("search", search_identity(config, method))
         return method
     n_src, n_tgt = (sum(shard_sizes(workdir, side)) for side in SIDES)
@@ -94,12 +97,23 @@ def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Meth
     )  # fmt: skip
     if config.search == "auto" and not method.is_exact:
         card.show(f"the search is approximate: {method.reason}; --search exact finds all")
+    elif config.search == "auto" and method.exact_seconds > LONG_S:
+        card.show(f"a long search, {method.reason}")
     else:
         LOG.info("search: %s", method.reason)
     _plan(workdir, config, method)  # to fail before anything is written
     workdir.claim("search", search_identity(config, method))
     write_json(workdir.method, asdict(method))
     return method
+
+
+def _kept_method(workdir: Workdir) -> Method:
+    try:
+        return Method(**read_json(workdir.method))
+    except TypeError as error:
+        raise WorkdirError(
+            f"{workdir.method} is damaged", hint="delete it, and run `bitextmine search` again"
+        ) from error
 
 
 def search_identity(config: SearchConfig, method: Method) -> dict[str, Any]:
@@ -125,7 +139,7 @@ def search_with_index(workdir: Workdir, config: SearchConfig, method: Method) ->
     root, total = workdir.root, sum(grid.src.shards) + sum(grid.tgt.shards)
     factories: dict[Side, str] = {"src": method.src_factory, "tgt": method.tgt_factory}
     asked = [(side, panel) for side in SIDES for panel in range(len(grid.cut(side)))]
-    with shown("index", total=total, unit="vectors") as report:
+    with shown("index", total=total, unit="vectors") as report, _released(workdir):
         for side, factory in factories.items():
             index_side(root, side, factory, config.seed, threads, memory, report=report)
     with shown("search", total=total, unit="sentences") as report:
@@ -135,6 +149,18 @@ def search_with_index(workdir: Workdir, config: SearchConfig, method: Method) ->
     for side in SIDES:
         workdir.index(side).unlink(missing_ok=True)
     remove_merged_blocks(workdir)
+
+
+@contextmanager
+def _released(workdir: Workdir) -> Iterator[None]:
+    """Leave the stage free for another method, if no index of this one can be built."""
+    try:
+        yield
+    except UsageError:
+        if not any(workdir.index(side).exists() for side in SIDES):
+            workdir.release("search")
+            workdir.method.unlink()
+        raise
 
 
 def search_exactly(workdir: Workdir, config: SearchConfig, method: Method) -> None:

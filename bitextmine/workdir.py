@@ -242,6 +242,12 @@ class Workdir:
         known[stage] = wanted
         write_json(self.settings, known)
 
+    def release(self, stage: str) -> None:
+        """Forget the settings of a stage that has made nothing yet."""
+        known = self._known_settings()
+        known.pop(stage, None)
+        write_json(self.settings, known)
+
     def finish(self, stage: str, notes: Mapping[str, Any]) -> None:
         """Mark a stage as finished; the notes of the run that finished it stay."""
         if not self.done(stage).exists():

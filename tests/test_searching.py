@@ -14,6 +14,7 @@ from bitextmine.config import (
     SearchConfig,
     SelectConfig,
     ShardConfig,
+    search_method,
 )
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.runcard import RunCard
@@ -294,3 +295,31 @@ def test_a_factory_string_that_faiss_cannot_read_is_told_before_any_work(tmp_pat
     with pytest.raises(UsageError, match="--search IVF9,Nonsense: FAISS cannot make it"):
         mine(MineConfig(src=text, tgt=text, search="IVF9,Nonsense", workdir=tmp_path / "work"))
     assert not (tmp_path / "work").exists()
+
+
+def test_an_index_that_cannot_be_built_leaves_the_stage_free_for_another(
+    encoded: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*task: Any, **where: Any) -> None:
+        raise UsageError("FAISS cannot build it", hint="give another")
+
+    with monkeypatch.context() as patch, pytest.raises(UsageError):
+        patch.setattr(search_stage, "index_side", refuses)
+        pipeline.search(encoded, SearchConfig(search="IVF4,Flat"), RunCard())
+    search(encoded)
+    assert read_json(encoded.method)["name"] == "exact"
+
+
+@pytest.mark.parametrize("asked", ["IDMap2,Flat", "PCA999,Flat", "Nonsense"])
+def test_an_index_that_cannot_be_searched_is_told_before_any_work(asked: str) -> None:
+    with pytest.raises(UsageError, match=f"--search {asked}"):
+        search_stage.check_asked(asked, [64])
+    search_stage.check_asked("IVF64,PQ8x4fs", [64])
+
+
+def test_methods_are_named_in_any_case_and_factories_are_not() -> None:
+    assert [search_method(name) for name in (" IVF", "Exact", "ivf4,Flat")] == [
+        "ivf", "exact", "ivf4,Flat",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="--search is ''"):
+        SearchConfig(search="").check_searching()

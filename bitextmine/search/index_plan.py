@@ -204,9 +204,18 @@ def make_index(factory: str, dim: int) -> Any:
     ivf = faiss.try_extract_index_ivf(index)
     if ivf is not None and not ivf.nlist:
         raise refused(factory, "it has no lists")
-    if isinstance(index, faiss.IndexPQ):
-        index.do_polysemous_training = False  # takes minutes, for filters that are not used
+    _trim_training(faiss, index)
     return index
+
+
+def _trim_training(faiss: Any, index: Any) -> None:
+    """Leave out training that takes minutes, for filters that are not used."""
+    index = faiss.downcast_index(index)
+    if hasattr(index, "do_polysemous_training"):
+        index.do_polysemous_training = False
+    for inner in ("index", "base_index", "storage"):
+        if getattr(index, inner, None) is not None:
+            _trim_training(faiss, getattr(index, inner))
 
 
 def refused(factory: str, why: str, error: Exception | None = None) -> UsageError:
@@ -240,9 +249,9 @@ def _try_small(factory: str, dim: int) -> None:
 
 def _skeleton(factory: str, dim: int) -> str | None:
     """The same structure with nothing that takes long to train; None if FAISS reads it not."""
-    small = re.sub(r"IVF\d+[^,]*", "IVF4", factory)
+    small = re.sub(r"IVF\d+", "IVF4", factory)
     small = re.sub(r"OPQ\d+(_(\d+))?", lambda found: f"RR{found[2] or dim}", small)
-    small = re.sub(r"\b(PQ|PRQ|PLSQ|RQ|LSQ)\d+[^,)]*", "Flat", small)
+    small = re.sub(r"(?<![A-Z])(PQ|PRQ|PLSQ|RQ|LSQ)\d+[^,)]*", "Flat", small)
     try:
         make_index(small, dim)
     except UsageError:

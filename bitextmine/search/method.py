@@ -1,8 +1,9 @@
 """How a search will run: exactly, or with an index where that would take hours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bitextmine.memory import PROGRAM_BYTES, told_bytes
 from bitextmine.search.index_plan import (
     HNSW,
     LEAST_INDEXED,
@@ -25,6 +26,7 @@ CORE_FLOPS = {"float32": 80e9, "bfloat16": 155e9}
 INDEX_FLOPS = 75e9  # float32 products of training, filling and choosing lists; of a core
 CODE_S = 2e-11  # to read one dimension of a vector in a list
 RESCORED_S = 2.5e-9  # to multiply one dimension of a candidate exactly, its way from disk included
+NOMINAL_CORES = 8  # of the machine for which ``auto`` decides
 # Of a GPU of the H100's kind, with all that is beside the products; slower ones take longer.
 GPU_FLOPS = 400e12
 
@@ -65,8 +67,10 @@ def choose_method(
 ) -> Method:  # fmt: skip
     """Decide how to search.
 
-    Depends on its arguments, on whether FAISS is installed and on the formats that the
-    processor multiplies natively: keep what it returns, so that a resumed run does the same.
+    What ``auto`` takes depends on the corpus and the kind of device, at nominal rates of
+    `NOMINAL_CORES` cores or one GPU, so that every machine takes the same; only where FAISS is
+    missing or the memory too small is the search exact after all, and the reason says so.
+    Keep what is returned, so that a resumed run does the same.
 
     Parameters
     ----------
@@ -91,10 +95,14 @@ def choose_method(
     exact = Method("exact", "", "", told, exact_s, None)
     name = asked.strip().lower()
     small = min(n_src, n_tgt) < LEAST_INDEXED
-    if name == "exact" or (name in ("auto", "ivf", "hnsw") and small):
+    if name in ("ivf", "hnsw") and small:
+        return replace(exact, reason=f"{told}; an index is for {LEAST_INDEXED:,} and more")
+    if name == "exact" or (name == "auto" and small):
         return exact
     if name == "auto":
-        return _cheaper(exact, n_src, n_tgt, dim, k, threads, memory)
+        if not _worth_indexing(n_src, n_tgt, dim, k, devices):
+            return exact
+        return _indexed_if_possible(exact, n_src, n_tgt, dim, k, threads, memory)
     if name == "ivf":
         return _checked(_ivf(exact, n_src, n_tgt, dim, k, threads), n_src, n_tgt, dim, memory)
     factory = HNSW if name == "hnsw" else asked.strip()
@@ -104,19 +112,30 @@ def choose_method(
     return _checked(method, n_src, n_tgt, dim, memory)
 
 
-def _cheaper(
+def _worth_indexing(n_src: int, n_tgt: int, dim: int, k: int, devices: Sequence[str]) -> bool:
+    """Whether exact search is long on a nominal machine, and an index much shorter."""
+    rate = CORE_FLOPS["bfloat16"] * NOMINAL_CORES if devices[0] == "cpu" else GPU_FLOPS
+    exact_s = 2.0 * n_src * n_tgt * dim / rate
+    index_s = _index_seconds(n_src, n_tgt, dim, k, NOMINAL_CORES)
+    index_s += _index_seconds(n_tgt, n_src, dim, k, NOMINAL_CORES)
+    return exact_s > LONG_S and TIMES_CHEAPER * index_s <= exact_s
+
+
+def _indexed_if_possible(
     exact: Method, n_src: int, n_tgt: int, dim: int, k: int, threads: int, memory: int
 ) -> Method:
-    """Take an index if exact search is long, and the index much shorter and possible."""
-    if exact.exact_seconds <= LONG_S or not has_faiss():
-        return exact
+    """Take an index, unless it cannot be built here; then exact search says what it would take."""
     ivf = _ivf(exact, n_src, n_tgt, dim, k, threads)
-    assert ivf.index_seconds is not None
+    assert ivf.index_seconds is not None, "what an index of lists takes is known"
+    told = f"{exact.reason}; an index would take about {told_seconds(ivf.index_seconds)}"
+    if not has_faiss():
+        return replace(exact, reason=f"{told}, and needs pip install 'bitextmine[cpu]'")
     sides = ((ivf.src_factory, n_src), (ivf.tgt_factory, n_tgt))
-    fits = all(index_needs(factory, n, dim).bytes <= memory for factory, n in sides)
-    if fits and TIMES_CHEAPER * ivf.index_seconds <= exact.exact_seconds:
-        return ivf
-    return exact
+    needed = max(index_needs(factory, n, dim).bytes for factory, n in sides)
+    if needed > memory:
+        least = told_bytes(1.05 * (needed + PROGRAM_BYTES))
+        return replace(exact, reason=f"{told}, and needs --memory {least}")
+    return ivf
 
 
 def _ivf(exact: Method, n_src: int, n_tgt: int, dim: int, k: int, threads: int) -> Method:

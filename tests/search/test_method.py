@@ -47,7 +47,9 @@ def test_on_a_gpu_millions_are_searched_exactly() -> None:
 
 def test_without_faiss_auto_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_plan, "find_spec", lambda name: None)
-    assert chosen(n=3_000_000).is_exact
+    found = chosen(n=3_000_000)
+    assert found.is_exact
+    assert found.reason.endswith("needs pip install 'bitextmine[cpu]'")
 
 
 def test_without_faiss_an_index_that_is_asked_for_is_refused(
@@ -59,7 +61,14 @@ def test_without_faiss_an_index_that_is_asked_for_is_refused(
 
 
 def test_auto_never_chooses_an_index_that_does_not_fit() -> None:
-    assert chosen(n=3_000_000, memory=100 << 20).is_exact
+    found = chosen(n=3_000_000, memory=100 << 20)
+    assert found.is_exact
+    assert "and needs --memory" in found.reason
+
+
+@pytest.mark.parametrize("n", [100_000, 1_500_000, 2_500_000, 3_500_000, 20_000_000])
+def test_what_auto_takes_does_not_depend_on_the_number_of_cores(n: int) -> None:
+    assert len({chosen(n=n, threads=threads).src_factory for threads in (1, 2, 16, 128)}) == 1
 
 
 def test_each_side_has_an_index_of_its_own_size() -> None:
