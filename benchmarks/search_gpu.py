@@ -186,6 +186,7 @@ def measure_case(case: Case, ks: list[int], report: Report) -> None:
         compute = bare_products(case, sizes)
         compute()  # the clock of a cold GPU is no measure
         figures |= {"n": len(case.src), "m": len(case.tgt), **case.seconds(compute)}
+        del compute  # its blocks would leave the searches less memory
         figures |= {"block": [sizes.rows, sizes.columns], "panel": sizes.panel}
     for k in ks:
         with report.step(f"{name} k={k} search", device) as figures:

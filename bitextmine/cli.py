@@ -20,15 +20,14 @@ from bitextmine.flags import (
     FILE,
     INPUT,
     MEMORY,
-    OUTPUT,
     SEARCH,
     SEED,
-    SELECT,
     TALK,
     THREADS,
     options,
     workdir_option,
 )
+from bitextmine.output_flags import OUTPUT, SELECT
 from bitextmine.terminal import HintingGroup, ManyValues, say, start
 from bitextmine.train_commands import merge, train
 from bitextmine.version import __version__

@@ -25,9 +25,10 @@ from bitextmine.encoders.sources import EncoderSource, shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
+from bitextmine.shard_files import ShardFiles
 from bitextmine.storing import RowFormat, RowMaker, load_projection, plain_rows
 from bitextmine.texts import TextFile, shard_texts
-from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
+from bitextmine.workdir import SIDES, Side, Workdir
 from bitextmine.writing import explained_write, read_json, sync_folder, write_json
 
 _HEADER_BYTES = 128  # of a version 1 .npy file

@@ -29,12 +29,9 @@ def options(*groups: Sequence[Callable[[Command], Command]]) -> Callable[[Comman
     return decorate
 
 
-def _choice(kind: Any) -> click.Choice[str]:
+def choice_of(kind: Any) -> click.Choice[str]:
+    """Offer the values of a Literal."""
     return click.Choice(list(get_args(kind)))
-
-
-def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 def _devices(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -65,7 +62,7 @@ INPUT = [
     ),
     click.option(
         "--input-format",
-        type=_choice(choices.InputFormat),
+        type=choice_of(choices.InputFormat),
         default=D.input_format,
         show_default=True,
         help="text: a sentence a line. ids: id<TAB>sentence, as in BUCC.",
@@ -105,7 +102,7 @@ INPUT = [
     ),
     click.option(
         "--on-invalid",
-        type=_choice(choices.InvalidText),
+        type=choice_of(choices.InvalidText),
         default=D.on_invalid,
         show_default=True,
         help="What to do with a line that is not valid UTF-8.",
@@ -150,7 +147,7 @@ COMPUTING = [
     *DEVICES,
     click.option(
         "--dtype",
-        type=_choice(Dtype),
+        type=choice_of(Dtype),
         default=D.dtype,
         show_default=True,
         help="Of a checkpoint's matrix products; auto: bfloat16 on a GPU, float32 on a CPU.",
@@ -170,7 +167,7 @@ COMPUTING = [
     ),
     click.option(
         "--pooling",
-        type=_choice(Pooling),
+        type=choice_of(Pooling),
         default=D.pooling,
         help="From tokens to a vector; default: what the checkpoint says, else mean.",
     ),
@@ -202,7 +199,7 @@ STORING = [
     ),
     click.option(
         "--store",
-        type=_choice(choices.Store),
+        type=choice_of(choices.Store),
         default=D.store,
         show_default=True,
         help="Number format of the vectors on disk; int8 halves them.",
@@ -249,61 +246,6 @@ SEARCH = [
         metavar="METHOD",
         help="exact, ivf, hnsw, a FAISS factory string (IVF4096,Flat), or auto: exact, unless"
         " that would take hours and an index would not.",
-    ),
-]
-SELECT = [
-    click.option(
-        "--margin",
-        type=_choice(choices.Margin),
-        default=D.margin,
-        show_default=True,
-        help="How a pair is scored against its neighbourhoods.",
-    ),
-    click.option(
-        "--retrieval",
-        type=_choice(choices.Retrieval),
-        default=D.retrieval,
-        show_default=True,
-        help="Which candidates become pairs; max is one-to-one.",
-    ),
-    click.option(
-        "--threshold",
-        type=float,
-        default=None,
-        metavar="T",
-        help="Drop pairs that score less. Default: the encoder's own, about 90 % precision.",
-    ),
-    click.option(
-        "--top", type=int, default=None, metavar="N", help="Keep the N best pairs at most."
-    ),
-]
-OUTPUT = [
-    click.option(
-        "-o",
-        "--out",
-        type=FILE,
-        default=None,
-        help="Write here instead of stdout; compressed if it ends in .zst .gz .xz .bz2.",
-    ),
-    click.option(
-        "--format",
-        type=_choice(choices.OutputFormat),
-        default=D.format,
-        show_default=True,
-        help="laser: score<TAB>src<TAB>tgt, no header.",
-    ),
-    click.option(
-        "--columns",
-        default="",
-        callback=_columns,
-        metavar="A,B,…",
-        help=f"Columns of --format tsv, from {', '.join(choices.COLUMNS)}.",
-    ),
-    click.option(
-        "--rejects",
-        type=FILE,
-        default=None,
-        help="Write every rejected or duplicate line here, with the reason.",
     ),
 ]
 TALK = [

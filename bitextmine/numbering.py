@@ -10,8 +10,9 @@ from bitextmine.arrays import map_array
 from bitextmine.errors import InputError
 from bitextmine.scratch import Scratch
 from bitextmine.search.neighbours import Ids
+from bitextmine.shard_files import ShardFiles
 from bitextmine.texts import ROW_BITS
-from bitextmine.workdir import ShardFiles, Side, Workdir
+from bitextmine.workdir import Side, Workdir
 from bitextmine.writing import atomic_write, read_json
 
 NUMBERING_BYTES = 64 << 20  # more is hardly faster

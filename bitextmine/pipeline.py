@@ -70,8 +70,6 @@ from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 
-COMMON_DIMS = (512, 384, 768, 1024, 4096)  # of encoders, where it is not known yet which
-
 
 @dataclass(frozen=True)
 class Mined:
@@ -114,8 +112,7 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         Anything outside this program that stands in the way, with a remedy.
     """
     source = _asked_source(config)
-    dim = config.dim or (source.info.dim if source else None)
-    check_asked(config.search, COMMON_DIMS if dim is None else [dim])
+    check_asked(config.search, config.dim or (source.info.dim if source else None))
     inputs = expanded(config)
     check_output(
         config,

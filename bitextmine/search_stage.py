@@ -1,7 +1,7 @@
 """What the search stage consists of: which tasks, on which devices, within which memory."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -34,6 +34,7 @@ from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 
+COMMON_DIMS = (512, 384, 768, 1024, 4096)  # of encoders
 ENDLESS = 1 << 40  # sentences, where it is not known yet how many there are
 
 
@@ -50,8 +51,10 @@ def check_vectors(workdir: Workdir) -> None:
             check_embeddings(workdir.shard(side, shard), rows)
 
 
-def check_asked(asked: str, dims: Sequence[int]) -> None:
-    """Refuse, before any work, a search that FAISS could not do for vectors of any of these widths.
+def check_asked(asked: str, dim: int | None) -> None:
+    """Refuse, before any work, a search that FAISS could not do for vectors of this width.
+
+    Where it is not known yet, the string is good if it is for any of the common ones.
 
     Raises
     ------
@@ -63,12 +66,13 @@ def check_asked(asked: str, dims: Sequence[int]) -> None:
     load_faiss()
     if asked not in SEARCH_METHODS:
         refusals = []
-        for dim in dims:
+        widths = COMMON_DIMS if dim is None else (dim,)
+        for width in widths:
             try:
-                check_factory(asked, ENDLESS, dim)
+                check_factory(asked, ENDLESS, width)
             except UsageError as error:
                 refusals.append(error)
-        if len(refusals) == len(dims):
+        if len(refusals) == len(widths):
             raise refusals[0]
 
 

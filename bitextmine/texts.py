@@ -11,7 +11,8 @@ from bitextmine.accounts import count_shards
 from bitextmine.arrays import map_array
 from bitextmine.output.records import Origin
 from bitextmine.search.neighbours import Ids
-from bitextmine.workdir import LINE_BITS, ShardFiles, Side, Workdir
+from bitextmine.shard_files import ShardFiles
+from bitextmine.workdir import LINE_BITS, Side, Workdir
 
 ROW_BITS = 32  # a place is shard << 32 | row
 

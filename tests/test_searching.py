@@ -313,8 +313,8 @@ def test_an_index_that_cannot_be_built_leaves_the_stage_free_for_another(
 @pytest.mark.parametrize("asked", ["IDMap2,Flat", "PCA999,Flat", "Nonsense"])
 def test_an_index_that_cannot_be_searched_is_told_before_any_work(asked: str) -> None:
     with pytest.raises(UsageError, match=f"--search {asked}"):
-        search_stage.check_asked(asked, [64])
-    search_stage.check_asked("IVF64,PQ8x4fs", [64])
+        search_stage.check_asked(asked, 64)
+    search_stage.check_asked("IVF64,PQ8x4fs", None)
 
 
 def test_methods_are_named_in_any_case_and_factories_are_not() -> None:

@@ -34,7 +34,7 @@ Progress = Callable[[int], object]
 # read depend on their shape in the last bits, and on nothing else.
 QUERIES = 1024
 _MEASURED = 128  # vectors at a time, so that their squares stay in cache
-_RESCORED_BYTES = 32 << 20  # vectors of candidates gathered at a time, by each worker
+_RESCORED_BYTES = 8 << 20  # vectors of candidates gathered at a time, by each worker
 
 
 def search_index(
