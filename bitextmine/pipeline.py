@@ -55,6 +55,7 @@ from bitextmine.search_stage import (
     search_exactly,
     search_with_index,
     settle_method,
+    wanted_method,
 )
 from bitextmine.searching import (
     all_found,
@@ -112,7 +113,8 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         Anything outside this program that stands in the way, with a remedy.
     """
     source = _asked_source(config)
-    check_asked(config.search, config.dim or (source.info.dim if source else None))
+    dim = config.dim or (source.info.dim if source else None)
+    check_asked(config.search, dim)
     inputs = expanded(config)
     check_output(
         config,
@@ -125,6 +127,8 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         if not (config.src_lang and config.tgt_lang):
             load_ahead()  # needed as soon as the sentences are there
         shard(workdir, config, card)
+        if dim is not None:
+            wanted_method(workdir, config, dim)  # to refuse it before hours of encoding
         encode(workdir, config, card, source=source)
         search(workdir, config, card)
         return select(workdir, config, config, card, sink=sink)

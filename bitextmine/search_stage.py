@@ -76,6 +76,22 @@ def check_asked(asked: str, dim: int | None) -> None:
             raise refusals[0]
 
 
+def wanted_method(workdir: Workdir, config: SearchConfig, dim: int) -> Method:
+    """Decide how to search vectors of this width, and write nothing down.
+
+    Raises
+    ------
+    UsageError
+        FAISS is missing, or cannot build what is asked for, or the memory is too small for it.
+    """
+    n_src, n_tgt = (sum(shard_sizes(workdir, side)) for side in SIDES)
+    return choose_method(
+        config.search, n_src=n_src, n_tgt=n_tgt, dim=dim, k=config.k,
+        devices=usable_devices(config.devices), threads=usable_threads(config.threads),
+        memory=working_memory(config.memory),
+    )  # fmt: skip
+
+
 def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Method:
     """Return how to search: as an earlier run decided, or decided now.
 
@@ -93,12 +109,7 @@ def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Meth
         method = _kept_method(workdir)
         workdir.claim("search", search_identity(config, method))
         return method
-    n_src, n_tgt = (sum(shard_sizes(workdir, side)) for side in SIDES)
-    method = choose_method(
-        config.search, n_src=n_src, n_tgt=n_tgt, dim=stored_dim(workdir), k=config.k,
-        devices=usable_devices(config.devices), threads=usable_threads(config.threads),
-        memory=working_memory(config.memory),
-    )  # fmt: skip
+    method = wanted_method(workdir, config, stored_dim(workdir))
     if config.search == "auto" and not method.is_exact:
         card.show(f"the search is approximate: {method.reason}; --search exact finds all")
     elif config.search == "auto" and method.exact_seconds > LONG_S:

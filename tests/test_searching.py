@@ -323,3 +323,16 @@ def test_methods_are_named_in_any_case_and_factories_are_not() -> None:
     ]  # fmt: skip
     with pytest.raises(UsageError, match="--search is ''"):
         SearchConfig(search="").check_searching()
+
+
+def test_an_index_that_is_too_large_is_told_before_encoding(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("\n".join(f"word{n}" for n in range(30)), "utf-8")
+    with pytest.raises(UsageError, match="to be trained on"):
+        mine(
+            MineConfig(
+                src=(str(text),), tgt=(str(text),), model="toy", src_lang="de", tgt_lang="en",
+                search="IVF50,Flat", workdir=tmp_path / "work",
+            )
+        )  # fmt: skip
+    assert not list((tmp_path / "work").rglob("embeddings.npy"))
