@@ -74,7 +74,7 @@ def main(folder: Path, memory: int, limit: int) -> None:
         MineConfig(
             src=(str(folder / "src"),), tgt=(str(folder / "tgt"),), model=INFO.name,
             src_lang="de", tgt_lang="en", search="exact", memory=memory, threads=THREADS,
-            workdir=folder / "work", out=folder / "pairs.tsv",
+            k=8, workdir=folder / "work", out=folder / "pairs.tsv",
         )
     )  # fmt: skip
     print(mined.n_pairs)

@@ -109,7 +109,7 @@ def test_a_shard_beyond_the_memory_is_refused_and_built_with_more(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sharding, kind, 100 << 20)
         little = replace(config, memory=600 << 20)
-        with pytest.raises(UsageError, match=f"src shard 0 has {told} than fits the 200M") as error:
+        with pytest.raises(UsageError, match=f"src shard 0 has {told} than fits the 280M") as error:
             build_shard(workdir.root, "src", 0, little)
         assert "--memory, or a smaller --shard-size" in error.value.hint
         assert not files.done.exists()
