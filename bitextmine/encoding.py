@@ -7,7 +7,6 @@ however often it was resumed.
 """
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from bitextmine.accounts import count_shards, side_counts
 from bitextmine.encoders.base import Encoded, Encoder, encode_windows
 from bitextmine.encoders.sources import EncoderSource, shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
+from bitextmine.fingerprint import fingerprint, is_unchanged
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.shard_files import ShardFiles
@@ -32,7 +32,6 @@ from bitextmine.workdir import SIDES, Side, Workdir
 from bitextmine.writing import explained_write, read_json, sync_folder, write_json
 
 _HEADER_BYTES = 128  # of a version 1 .npy file
-_READ_BYTES = 1 << 20
 _TELLING_ROWS = 256  # a chunk of as many, most of them unusable, is no accident
 _BROKEN = "the encoder is broken, or computes in a number format too small for it"
 
@@ -101,7 +100,7 @@ def encode_sentences(
         done = _encode_rows(file, files, texts, encoder, rows, report)
         file.flush()  # an empty shard has nothing but its header
         os.fsync(file.fileno())
-        note = _finished_note(file, done, rows.form)
+        note = _finished_note(part, done, rows.form)
         write_json(progress_path(files), note)
         part.replace(files.embeddings)
         sync_folder(files.folder)
@@ -227,18 +226,16 @@ def check_embeddings(files: ShardFiles, rows: int) -> None:
     noted = read_json(files.encoded)
     wanted = ((rows, noted["dim"]), noted["dtype"])
     try:
-        stat = files.embeddings.stat()
-        if stat.st_size != noted["bytes"]:
-            raise _changed(files, f"has {stat.st_size:,} bytes, not {noted['bytes']:,}")
+        size = files.embeddings.stat().st_size
+        if size != noted["bytes"]:
+            raise _changed(files, f"has {size:,} bytes, not {noted['bytes']:,}")
         found = np.lib.format.open_memmap(files.embeddings, mode="r")
     except (OSError, ValueError) as error:
         raise _changed(files, f"cannot be read: {error}") from error
     if (found.shape, found.dtype.name) != wanted:
         raise _changed(files, f"holds {found.dtype} {found.shape}, not {wanted[1]} {wanted[0]}")
-    if stat.st_mtime_ns != noted["mtime_ns"]:
-        with files.embeddings.open("rb") as file:
-            if _checksum(file) != noted["checksum"]:
-                raise _changed(files, "has changed since it was written")
+    if not is_unchanged(files.embeddings, noted):
+        raise _changed(files, "has changed since it was written")
 
 
 def _changed(files: ShardFiles, how: str) -> WorkdirError:
@@ -248,21 +245,10 @@ def _changed(files: ShardFiles, how: str) -> WorkdirError:
     )
 
 
-def _finished_note(file: BinaryIO, done: _Progress, form: RowFormat) -> dict[str, Any]:
+def _finished_note(part: Path, done: _Progress, form: RowFormat) -> dict[str, Any]:
     """Return the counts of a finished file, and what tells later whether it is still the same."""
-    stat = os.fstat(file.fileno())
-    described = {"dim": form.dim, "dtype": form.dtype.name, "bytes": stat.st_size}
-    known = {"mtime_ns": stat.st_mtime_ns, "checksum": _checksum(file)}
-    return asdict(done) | described | known
-
-
-def _checksum(file: BinaryIO) -> str:
-    """Hash a file from its beginning."""
-    checksum = hashlib.blake2b(digest_size=16)
-    file.seek(0)
-    while chunk := file.read(_READ_BYTES):
-        checksum.update(chunk)
-    return checksum.hexdigest()
+    described = {"dim": form.dim, "dtype": form.dtype.name}
+    return asdict(done) | described | fingerprint(part)
 
 
 def check_usable(workdir: Workdir, side: Side, name: str, card: RunCard) -> None:

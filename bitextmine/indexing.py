@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bitextmine.engines.device_worker import Report
 from bitextmine.search.lists import StoredNeighbours, as_neighbours, open_lists, save_lists
-from bitextmine.searching import Panel, read_grid, whole_side
+from bitextmine.searching import Panel, panel_lists, read_grid, whole_side
 from bitextmine.workdir import Side, Workdir
 
 OTHER: dict[Side, Side] = {"src": "tgt", "tgt": "src"}
@@ -120,9 +120,4 @@ def exchange_panel(root: Path, side: Side, panel: int) -> None:
 
 def _found(workdir: Workdir, side: Side) -> StoredNeighbours:
     """Return what all panels of a side found in the index over the other."""
-    cut = read_grid(workdir).cut(side)
-    panels = range(len(cut))
-    return StoredNeighbours(
-        numbers=[Panel(workdir, side, cut.pieces(panel)) for panel in panels],
-        files=[workdir.found(side, panel) for panel in panels],
-    )
+    return panel_lists(workdir, side, workdir.found)

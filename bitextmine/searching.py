@@ -6,29 +6,28 @@ the pairs do not depend on how the rows were cut.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bitextmine.accounts import count_shards
-from bitextmine.arrays import fingerprint, is_unchanged, map_array
+from bitextmine.arrays import map_array
 from bitextmine.engines.device_worker import Report
 from bitextmine.errors import WorkdirError
+from bitextmine.fingerprint import fingerprint, is_unchanged
 from bitextmine.machine import allow_open_files
 from bitextmine.search.grid import Grid, as_dict, as_grid, block_bytes, plan_grid
 from bitextmine.search.lists import StoredNeighbours, save_lists
 from bitextmine.search.merge import merge_files
 from bitextmine.search.neighbours import Ids
 from bitextmine.search.rows import Rows
-from bitextmine.workdir import SIDES, Direction, Side, Workdir
+from bitextmine.workdir import SIDES, Side, Workdir
 from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 
 _SEARCH_AGAIN = "delete that file, and run `bitextmine search` again under the same settings"
-
-DIRECTIONS: dict[Side, Direction] = {"src": "fwd", "tgt": "bwd"}
 
 
 def search_block(
@@ -60,9 +59,10 @@ def search_block(
         The disk is full.
     """
     workdir = Workdir(root)
-    paths = {d: workdir.block(src_panel, tgt_panel, d) for d in DIRECTIONS.values()}
+    fwd_path = workdir.block(src_panel, tgt_panel, "fwd")
+    bwd_path = workdir.block(src_panel, tgt_panel, "bwd")
     grid = read_grid(workdir)
-    if all(path.exists() for path in paths.values()):
+    if fwd_path.exists() and bwd_path.exists():
         report(grid.src.rows(src_panel) * grid.tgt.rows(tgt_panel))
         return
     from bitextmine.search.exact import two_way_neighbours  # imports torch
@@ -73,8 +73,8 @@ def search_block(
         src.vectors(), tgt.vectors(), k=k, src_ids=src[:], tgt_ids=tgt[:],
         device=device, threads=threads, progress=report,
     )  # fmt: skip
-    save_lists(paths["fwd"], fwd)
-    save_lists(paths["bwd"], bwd)
+    save_lists(fwd_path, fwd)
+    save_lists(bwd_path, bwd)
 
 
 def merge_panel(root: Path, side: Side, panel: int, k: int, memory: int) -> None:
@@ -123,7 +123,7 @@ class Panel:
 
 def whole_side(workdir: Workdir, side: Side) -> Panel:
     """Return all rows of a side."""
-    sizes = shard_sizes(workdir, side)
+    sizes = read_grid(workdir).cut(side).shards
     return Panel(workdir, side, [(shard, slice(0, size)) for shard, size in enumerate(sizes)])
 
 
@@ -204,12 +204,12 @@ def remove_merged_blocks(workdir: Workdir) -> None:
 
 def all_found(workdir: Workdir) -> bool:
     """Tell whether the lists of all panels are there."""
-    return workdir.grid.exists() and all(path.exists() for path in _all_neighbours(workdir))
+    return workdir.grid.exists() and all(path.exists() for path in _all_files(workdir))
 
 
 def note_neighbours(workdir: Workdir) -> None:
     """Note what tells later whether the lists of panels are still the same."""
-    noted = {str(p.relative_to(workdir.root)): fingerprint(p) for p in _all_neighbours(workdir)}
+    noted = {str(p.relative_to(workdir.root)): fingerprint(p) for p in _all_files(workdir)}
     write_json(workdir.noted_neighbours, noted)
 
 
@@ -228,18 +228,24 @@ def check_neighbours(workdir: Workdir) -> None:
             raise WorkdirError(f"{path} {how}", hint=_SEARCH_AGAIN)
 
 
-def _all_neighbours(workdir: Workdir) -> list[Path]:
-    grid = read_grid(workdir)
-    return [workdir.neighbours(s, panel) for s in SIDES for panel in range(len(grid.cut(s)))]
+def _all_files(workdir: Workdir) -> list[Path]:
+    return [path for side in SIDES for path in stored_neighbours(workdir, side).files]
 
 
 def stored_neighbours(workdir: Workdir, side: Side) -> StoredNeighbours:
     """Return the neighbours of a whole side, as they are on disk; ids are sentence numbers."""
+    return panel_lists(workdir, side, workdir.neighbours)
+
+
+def panel_lists(
+    workdir: Workdir, side: Side, file_of: Callable[[Side, int], Path]
+) -> StoredNeighbours:
+    """Return the lists of all panels of a side that are in these files."""
     cut = read_grid(workdir).cut(side)
     panels = range(len(cut))
     return StoredNeighbours(
         numbers=[Panel(workdir, side, cut.pieces(panel)) for panel in panels],
-        files=[workdir.neighbours(side, panel) for panel in panels],
+        files=[file_of(side, panel) for panel in panels],
     )
 
 

@@ -28,11 +28,12 @@ import zstandard
 from numpy.typing import NDArray
 
 from bitextmine.buckets import BucketReader, BucketWriter, Strings
-from bitextmine.compression import CHUNK_BYTES, open_input
+from bitextmine.compression import open_input
 from bitextmine.config import STDIN, ShardConfig
 from bitextmine.corpus import Line, read_lines
 from bitextmine.duplicates import first_occurrences
 from bitextmine.errors import UsageError, WorkdirError
+from bitextmine.fingerprint import checksum
 from bitextmine.memory import told_bytes, working_memory
 from bitextmine.numbering import number_sentences
 from bitextmine.progress import bar
@@ -75,8 +76,8 @@ def split_file(root: Path, side: Side, file: int, config: ShardConfig) -> None:
         lines.split(BucketWriter(buckets, BUCKETS, _split_memory(config)), reject_stream)
     # Parquet is read by columns and out of order, so its bytes are summed apart.
     parquet = config.input_format == "parquet"
-    checksum = _checksum(path) if parquet else lines.checksum.hexdigest()
-    write_json(done, {**lines.counts(), **_identity(path, checksum)})
+    content = _checksum(path) if parquet else lines.checksum.hexdigest()
+    write_json(done, {**lines.counts(), **_identity(path, content)})
     lines.warn()
 
 
@@ -154,9 +155,9 @@ class _LineSplitter:
                 )  # fmt: skip
 
 
-def _identity(path: str, checksum: str) -> dict[str, Any]:
+def _identity(path: str, content: str) -> dict[str, Any]:
     """What tells later whether an input file is still the same."""
-    identity: dict[str, Any] = {"path": path, "checksum": checksum}
+    identity: dict[str, Any] = {"path": path, "checksum": content}
     if path != STDIN:
         stat = Path(path).stat()
         identity |= {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
@@ -164,11 +165,8 @@ def _identity(path: str, checksum: str) -> dict[str, Any]:
 
 
 def _checksum(path: str) -> str:
-    checksum = hashlib.blake2b(digest_size=16)
     with open_input(path) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            checksum.update(chunk)
-    return checksum.hexdigest()
+        return checksum(file)
 
 
 def _refuse_changed_input(path: str, done: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bitextmine.errors import UsageError
 from bitextmine.memory import PROGRAM_BYTES, told_bytes
+from bitextmine.workdir import SIDES
 
 CPU_ROWS = 250_000  # of a panel: a block takes minutes
 GPU_ROWS = 4_000_000  # likewise; and enough resident rows to hide the reading of the others
@@ -23,7 +24,6 @@ WORTH_SHARING = 100_000  # rows of a panel below which no more devices are fed
 _BUFFER_BYTES = 128 << 20
 _ROW_BYTES = 500
 _NEIGHBOUR_BYTES = 44
-_SIDES = ("src", "tgt")
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,13 @@ def as_grid(kept: dict[str, dict[str, list[int]]]) -> Grid:
     KeyError
         Something is missing.
     """
-    src, tgt = (Cut(tuple(kept[side]["shards"]), tuple(kept[side]["bounds"])) for side in _SIDES)
+    src, tgt = (Cut(tuple(kept[side]["shards"]), tuple(kept[side]["bounds"])) for side in SIDES)
     return Grid(src, tgt)
 
 
 def as_dict(grid: Grid) -> dict[str, dict[str, list[int]]]:
     """Return a grid as plain JSON values."""
-    cuts = {side: grid.cut(side) for side in _SIDES}
+    cuts = {side: grid.cut(side) for side in SIDES}
     return {
         side: {"shards": list(cut.shards), "bounds": list(cut.bounds)} for side, cut in cuts.items()
     }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bitextmine.config import search_method
 from bitextmine.memory import PROGRAM_BYTES, told_bytes
 from bitextmine.search.index_plan import (
     HNSW,
@@ -93,7 +94,7 @@ def choose_method(
     exact_s = _exact_seconds(n_src, n_tgt, dim, devices, threads)
     told = f"exact: about {told_seconds(exact_s)} for {n_src:,} x {n_tgt:,} sentences"
     exact = Method("exact", "", "", told, exact_s, None)
-    name = asked.strip().lower()
+    name = search_method(asked)
     small = min(n_src, n_tgt) < LEAST_INDEXED
     if name in ("ivf", "hnsw") and small:
         return replace(exact, reason=f"{told}; an index is for {LEAST_INDEXED:,} and more")
@@ -105,7 +106,7 @@ def choose_method(
         return _indexed_if_possible(exact, n_src, n_tgt, dim, k, threads, memory)
     if name == "ivf":
         return _checked(_ivf(exact, n_src, n_tgt, dim, k, threads), n_src, n_tgt, dim, memory)
-    factory = HNSW if name == "hnsw" else asked.strip()
+    factory = HNSW if name == "hnsw" else name
     kind = "hnsw" if name == "hnsw" else "factory"
     reason = f"{factory}, as asked; exact would take about {told_seconds(exact_s)}"
     method = Method(kind, factory, factory, reason, exact_s, None)
