@@ -23,6 +23,7 @@ import numpy as np
 from measuring import circumstances, timed
 from search import sentences
 
+from bitextmine.arrays import Halfs
 from bitextmine.config import SelectConfig
 from bitextmine.encoders.registry import encoder_info
 from bitextmine.encoders.use_m3 import UseM3
@@ -33,7 +34,7 @@ from bitextmine.search.exact import two_way_neighbours
 from bitextmine.search.index_building import build_index
 from bitextmine.search.index_plan import HNSW, ivf_factory, lists_read, number_of_lists
 from bitextmine.search.method import choose_method
-from bitextmine.search.neighbours import Halfs, Neighbours
+from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
 from bitextmine.select import select_pairs
 

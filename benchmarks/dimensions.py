@@ -27,13 +27,12 @@ from quality import at_threshold, read_gold, sentence_numbers, side_vectors
 from sentences import DATA
 
 from bitextmine import MineConfig, pipeline
+from bitextmine.arrays import Floats, Halfs, Stored
 from bitextmine.axes import multiplied, principal_axes, rotation, second_moments
 from bitextmine.config import Store
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.search.exact import two_way_neighbours
-from bitextmine.search.neighbours import Floats, Halfs
-from bitextmine.search.rows import Stored
 from bitextmine.storing import RowFormat, RowMaker
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
 

@@ -26,10 +26,10 @@ from gpu_model import SHAPES
 from measuring import circumstances, timed
 from sentences import DATA, read_sentences
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.base import Encoder
 from bitextmine.encoders.registry import load_encoder, readiness
 from bitextmine.machine import usable_threads
-from bitextmine.search.neighbours import Floats
 
 CORPORA = {  # German, one sentence a line, some with an id before it
     "mining de": DATA / "mining" / "de-en" / "de-en.de.zst",

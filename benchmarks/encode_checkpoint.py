@@ -19,9 +19,9 @@ import torch
 from measuring import circumstances, cosines, timed
 from sentences import mixed_sentences, ntrex_sentences, read_sentences, tatoeba_sentences
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.sources import load_source, resolve_source
-from bitextmine.search.neighbours import Floats
 
 DEFAULT_BATCH = 32  # of sentence-transformers' encode
 _BATCHES = (16, 32, 64, 128)

@@ -37,11 +37,11 @@ from gpu_steps import (
 from measuring import circumstances
 from sentences import mixed_sentences, read_sentences
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.transformer.encoder import prepare_gpu
 from bitextmine.encoders.transformer.flat_t5 import FlatT5
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.tokens import TokenIds, load_tokeniser
-from bitextmine.search.neighbours import Floats
 
 _COMPARED = 300  # sentences whose vectors are compared with those of float32
 PACKAGES = ("torch", "triton", "numpy", "transformers", "sentence-transformers", "sentencepiece")

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bitextmine.arrays import Ids
 from bitextmine.checkpoints.t5_tokenizer import write_t5_tokenizer
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.transformer.batches import make_batches
@@ -24,7 +25,6 @@ from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.encoder import TransformerEncoder
 from bitextmine.encoders.transformer.runners import DeviceRunner
 from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser
-from bitextmine.search.neighbours import Ids
 
 # d_model, d_kv, num_heads, d_ff, num_layers: google/mt5-* on the Hugging Face hub
 SHAPES: dict[str, tuple[int, int, int, int, int]] = {

@@ -14,6 +14,7 @@ from gpu_model import InMemoryEncoder, Padded, Shape, pad, run_padded, sentence_
 from measuring import cosines
 from torch import Tensor
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.registry import register_encoder
@@ -24,7 +25,6 @@ from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import DeviceRunner, laid_out
 from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser
 from bitextmine.encoding import encode_shard
-from bitextmine.search.neighbours import Floats
 from bitextmine.workdir import Workdir
 
 _BATCHES = (32, 128)  # sentences a batch of sentence-transformers: its default, and a larger one

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bitextmine.arrays import Floats
 from bitextmine.machine import describe_machine
-from bitextmine.search.neighbours import Floats
 
 T = TypeVar("T")
 

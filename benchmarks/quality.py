@@ -21,8 +21,8 @@ from laser import laser_mine
 
 from bitextmine import MineConfig, mine
 from bitextmine.accounts import count_shards
+from bitextmine.arrays import Halfs
 from bitextmine.machine import describe_machine
-from bitextmine.search.neighbours import Halfs
 from bitextmine.texts import Sentences
 from bitextmine.workdir import Side, Workdir
 

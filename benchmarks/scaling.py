@@ -27,7 +27,7 @@ from measuring import circumstances
 from mine import sentences
 
 from bitextmine.encoders.base import Encoded, EncoderInfo
-from bitextmine.memory import parse_memory
+from bitextmine.machine import parse_memory
 
 DIM = 64
 STAGES = ("shard", "encode", "search", "select", "write")

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from bitextmine.arrays import Halfs
 from bitextmine.search.exact import SRC_BLOCK, TGT_BLOCK, two_way_neighbours
-from bitextmine.search.neighbours import Halfs
 from bitextmine.search.precision import GemmName, choose_dtype
 from bitextmine.search.workers import share_out
 

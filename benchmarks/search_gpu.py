@@ -31,11 +31,12 @@ import torch
 from gpu_report import Report
 from measuring import circumstances
 
+from bitextmine.arrays import Halfs
 from bitextmine.machine import usable_threads
 from bitextmine.search.device.block import multiply
 from bitextmine.search.device.engine import search_on_device
 from bitextmine.search.device.sizes import Sizes, fitting_sizes, free_bytes
-from bitextmine.search.neighbours import Halfs, Neighbours
+from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.proof import as_neighbours
 from bitextmine.search.side import Side
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import zstandard
 
+from bitextmine.files import read_json
 from bitextmine.workdir import Side, Workdir
-from bitextmine.writing import read_json
 
 
 def count_shards(workdir: Workdir, side: Side) -> int:

@@ -1,28 +1,16 @@
-"""Arrays of a work directory, mapped into memory."""
+"""The array types that all share."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.errors import WorkdirError
+Halfs = NDArray[np.float16]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ids = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-
-def map_array(path: Path) -> NDArray[Any]:
-    """Map an array into memory without reading it.
-
-    Raises
-    ------
-    WorkdirError
-        The file is missing or damaged.
-    """
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise WorkdirError(
-            f"cannot read {path}: {reason.lower()}",
-            hint="the work directory is damaged: start again in an empty --workdir",
-        ) from error
-    return array
+# Vectors on disk: float16 of length 1, or int8 of any length. A cosine does not depend on it.
+Stored = NDArray[np.number[Any]]
+STORED = (np.dtype(np.float16), np.dtype(np.int8))

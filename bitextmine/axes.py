@@ -3,10 +3,9 @@
 import numpy as np
 import torch
 
+from bitextmine.arrays import Doubles, Halfs
 from bitextmine.errors import EncoderError
-from bitextmine.margin import Doubles
-from bitextmine.search.neighbours import Halfs
-from bitextmine.threads import single_threaded_workers
+from bitextmine.machine import single_threaded_workers
 
 # Moments are sums of whole numbers of at most 18 + 18 bits: exact in float64, in any order, as
 # long as there are at most 2^17 of them. Numbers of vectors of thousands of dimensions are about

@@ -12,7 +12,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from bitextmine.search.neighbours import Ids
+from bitextmine.arrays import Ids
 
 FLUSH_BYTES = 256 << 20  # more makes frames no cheaper to read
 _LINE_BYTES = 200  # of a held line, beside its text and key

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from bitextmine.encoders.options import Dtype, EncoderOptions, Pooling
 from bitextmine.errors import UsageError
-from bitextmine.memory import LEAST_BYTES, told_bytes
+from bitextmine.machine import LEAST_BYTES, format_bytes
 
 InputFormat = Literal["text", "ids", "tsv", "jsonl", "parquet"]
 InvalidText = Literal["reject", "replace", "fail"]
@@ -71,8 +71,8 @@ def check_memory(n_bytes: int) -> None:
     """Refuse a budget in which not even the program itself finds room."""
     if n_bytes and n_bytes < LEAST_BYTES:
         raise UsageError(
-            f"--memory is {told_bytes(n_bytes)}",
-            hint=f"give at least {told_bytes(LEAST_BYTES)}: the program alone takes two thirds",
+            f"--memory is {format_bytes(n_bytes)}",
+            hint=f"give at least {format_bytes(LEAST_BYTES)}: the program alone takes two thirds",
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.search.neighbours import Ids
+from bitextmine.arrays import Ids
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,20 @@ from bitextmine.accounts import count_shards, side_counts
 from bitextmine.encoders.base import Encoded, Encoder, encode_windows
 from bitextmine.encoders.sources import EncoderSource, shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
-from bitextmine.fingerprint import fingerprint, is_unchanged
+from bitextmine.files import (
+    explained_write,
+    fingerprint,
+    is_unchanged,
+    read_json,
+    sync_folder,
+    write_json,
+)
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.shard_files import ShardFiles
 from bitextmine.storing import RowFormat, RowMaker, load_projection, plain_rows
 from bitextmine.texts import TextFile, shard_texts
 from bitextmine.workdir import SIDES, Side, Workdir
-from bitextmine.writing import explained_write, read_json, sync_folder, write_json
 
 _HEADER_BYTES = 128  # of a version 1 .npy file
 _TELLING_ROWS = 256  # a chunk of as many, most of them unusable, is no accident

@@ -8,9 +8,8 @@ import click
 
 from bitextmine import config as choices
 from bitextmine.config import MineConfig
-from bitextmine.device_choice import parse_devices
 from bitextmine.encoders.options import Dtype, Pooling
-from bitextmine.memory import parse_memory
+from bitextmine.machine import parse_devices, parse_memory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

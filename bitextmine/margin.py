@@ -10,12 +10,10 @@ neighbours in the sentence's own direction, the candidate included.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bitextmine.arrays import Doubles
 from bitextmine.config import Margin
 from bitextmine.search.neighbours import Neighbours
-
-Doubles = NDArray[np.float64]
 
 LEAST_MEAN = 1e-3  # below it a ratio says nothing: 0.05 / 0.01 would score 5
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bitextmine.config import EncodeConfig, SelectConfig, ShardConfig, settings_of
-from bitextmine.device_choice import CPU, visible_gpus
 from bitextmine.encoders.auto import choose_encoder, language_warnings
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.registry import version_warnings
 from bitextmine.encoders.sources import EncoderSource, resolve_source
 from bitextmine.errors import EncoderError
+from bitextmine.files import read_json, write_json
 from bitextmine.languages import identify_language, normalise_language
+from bitextmine.machine import CPU, visible_gpus
 from bitextmine.runcard import RunCard
 from bitextmine.storing import RowFormat, row_format
 from bitextmine.texts import Sentences
 from bitextmine.workdir import Side, Workdir
-from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 

@@ -6,14 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from bitextmine.accounts import count_shards, told_rejects
-from bitextmine.arrays import map_array
+from bitextmine.arrays import Ids
 from bitextmine.errors import InputError
-from bitextmine.scratch import Scratch
-from bitextmine.search.neighbours import Ids
+from bitextmine.files import Scratch, atomic_write, map_array, read_json
 from bitextmine.shard_files import ShardFiles
 from bitextmine.texts import ROW_BITS
 from bitextmine.workdir import Side, Workdir
-from bitextmine.writing import atomic_write, read_json
 
 NUMBERING_BYTES = 64 << 20  # more is hardly faster
 ID_BYTES = 64  # that numbering takes for each sentence it has in hand

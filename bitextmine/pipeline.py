@@ -20,9 +20,9 @@ from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import all_encoded, check_usable, encode_shard, encoded_counts
 from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown
+from bitextmine.files import read_json, write_json
 from bitextmine.languages import load_ahead
-from bitextmine.machine import usable_threads
-from bitextmine.memory import working_memory
+from bitextmine.machine import usable_threads, working_memory
 from bitextmine.model_choice import (
     ModelChoice,
     choose_model,
@@ -67,7 +67,6 @@ from bitextmine.selection import Scratch, select_from_disk
 from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
 from bitextmine.storing import row_format
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
-from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 

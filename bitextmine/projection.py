@@ -22,11 +22,11 @@ from bitextmine.config import ShardConfig
 from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import encode_sentences, progress_path
 from bitextmine.errors import UsageError
+from bitextmine.files import atomic_write, explained_write, read_json, write_json
 from bitextmine.shard_files import ShardFiles
 from bitextmine.storing import RowFormat, RowMaker, damaged_projection, plain_rows
 from bitextmine.texts import Sentences
 from bitextmine.workdir import SIDES, Side, Workdir
-from bitextmine.writing import atomic_write, explained_write, read_json, write_json
 
 LOG = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from bitextmine.accounts import count_shards, reject_records
-from bitextmine.arrays import map_array
 from bitextmine.config import ShardConfig
+from bitextmine.files import map_array
 from bitextmine.output.destination import open_output
 from bitextmine.output.records import one_line
 from bitextmine.texts import shard_texts

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bitextmine.files import read_json
 from bitextmine.machine import describe_machine
 from bitextmine.version import __version__
 from bitextmine.workdir import Workdir
-from bitextmine.writing import read_json
 
 LOG = logging.getLogger(__name__)
 

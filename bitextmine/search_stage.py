@@ -7,14 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from bitextmine.config import SEARCH_METHODS, SearchConfig, settings_of
-from bitextmine.device_choice import CPU, usable_devices
 from bitextmine.encoding import check_embeddings
 from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown, shown
 from bitextmine.errors import UsageError, WorkdirError
+from bitextmine.files import read_json, write_json
 from bitextmine.indexing import ask_index, exchange_panel, index_side
-from bitextmine.machine import usable_threads
-from bitextmine.memory import working_memory
+from bitextmine.machine import CPU, usable_devices, usable_threads, working_memory
 from bitextmine.runcard import RunCard
 from bitextmine.search.grid import Grid
 from bitextmine.search.index_plan import check_factory, load_faiss
@@ -30,7 +29,6 @@ from bitextmine.searching import (
     stored_dim,
 )
 from bitextmine.workdir import SIDES, Side, Workdir
-from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 

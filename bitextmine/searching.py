@@ -12,18 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from bitextmine.accounts import count_shards
-from bitextmine.arrays import map_array
+from bitextmine.arrays import Ids
 from bitextmine.engines.device_worker import Report
 from bitextmine.errors import WorkdirError
-from bitextmine.fingerprint import fingerprint, is_unchanged
+from bitextmine.files import fingerprint, is_unchanged, map_array, read_json, write_json
 from bitextmine.machine import allow_open_files
 from bitextmine.search.grid import Grid, as_dict, as_grid, block_bytes, plan_grid
 from bitextmine.search.lists import StoredNeighbours, save_lists
 from bitextmine.search.merge import merge_files
-from bitextmine.search.neighbours import Ids
 from bitextmine.search.rows import Rows
 from bitextmine.workdir import SIDES, Side, Workdir
-from bitextmine.writing import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 

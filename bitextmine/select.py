@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bitextmine.arrays import Bools, Doubles, Floats, Ids
 from bitextmine.config import SelectConfig
-from bitextmine.margin import Doubles, Margins, compute_margins
-from bitextmine.search.neighbours import Floats, Ids, Neighbours
-
-Bools = NDArray[np.bool_]
+from bitextmine.margin import Margins, compute_margins
+from bitextmine.search.neighbours import Neighbours
 
 LOWEST = float(np.finfo(np.float64).min)
 GREEDY_ROWS = 1 << 20  # pairs held as Python integers at a time

@@ -33,12 +33,11 @@ from bitextmine.config import STDIN, ShardConfig
 from bitextmine.corpus import Line, read_lines
 from bitextmine.duplicates import first_occurrences
 from bitextmine.errors import UsageError, WorkdirError
-from bitextmine.fingerprint import checksum
-from bitextmine.memory import told_bytes, working_memory
+from bitextmine.files import atomic_write, checksum, read_json, write_json
+from bitextmine.machine import format_bytes, working_memory
 from bitextmine.numbering import number_sentences
 from bitextmine.progress import bar
 from bitextmine.workdir import LINE_BITS, Side, Workdir
-from bitextmine.writing import atomic_write, read_json, write_json
 
 LOG = logging.getLogger(__name__)
 
@@ -242,7 +241,7 @@ def _shard_lines(workdir: Workdir, side: Side, shard: int, config: ShardConfig) 
 
 def _too_large(problem: str, memory: int) -> UsageError:
     return UsageError(
-        f"{problem} fits the {told_bytes(memory)} of memory left for it",
+        f"{problem} fits the {format_bytes(memory)} of memory left for it",
         hint="give more --memory, or a smaller --shard-size with another --workdir",
     )
 

@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from bitextmine.arrays import Doubles, Floats, Halfs, Stored
 from bitextmine.config import EncodeConfig, Store
-from bitextmine.device_choice import CPU
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.errors import EncoderError, UsageError, WorkdirError
-from bitextmine.margin import Doubles
-from bitextmine.search.neighbours import Floats, Halfs
-from bitextmine.search.rows import Stored
+from bitextmine.machine import CPU
 from bitextmine.workdir import Workdir
 
 SAMPLE_PER_DIMENSION = 10  # sentences of each side that a projection is fitted on

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bitextmine.accounts import count_shards
-from bitextmine.arrays import map_array
+from bitextmine.arrays import Ids
+from bitextmine.files import map_array
 from bitextmine.output.records import Origin
-from bitextmine.search.neighbours import Ids
 from bitextmine.shard_files import ShardFiles
 from bitextmine.workdir import LINE_BITS, Side, Workdir
 

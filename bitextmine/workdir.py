@@ -38,9 +38,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bitextmine.errors import WorkdirError
+from bitextmine.files import explained_write, read_json, write_json
 from bitextmine.shard_files import ShardFiles
 from bitextmine.version import __version__
-from bitextmine.writing import explained_write, read_json, write_json
 
 LINE_BITS = 40  # an id is file << 40 | line: room for 8 million files of 10^12 lines
 LAYOUT = 3  # changes whenever files of an older work directory would be misread

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.search.neighbours import Halfs, Ids, Neighbours
-from bitextmine.search.rows import Stored
+from bitextmine.arrays import Halfs, Ids, Stored
+from bitextmine.search.neighbours import Neighbours
 
 Corpora = tuple[Halfs, Halfs]
 

@@ -6,10 +6,11 @@ import numpy as np
 from brute_force import unit
 from numpy.typing import NDArray
 
+from bitextmine.arrays import Halfs, Ids, Stored
 from bitextmine.search.approximate import search_index
 from bitextmine.search.index_building import build_index
-from bitextmine.search.neighbours import Halfs, Ids, Neighbours
-from bitextmine.search.rows import Rows, Stored
+from bitextmine.search.neighbours import Neighbours
+from bitextmine.search.rows import Rows
 
 ENOUGH = 1 << 30  # bytes
 

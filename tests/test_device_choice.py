@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from bitextmine import device_choice
-from bitextmine.device_choice import parse_devices, resolve_dtype, usable_devices
+from bitextmine import machine as device_choice
+from bitextmine.encoders.dtype import resolve_dtype
 from bitextmine.errors import EncoderError, UsageError
+from bitextmine.machine import parse_devices, usable_devices
 
 
 @pytest.fixture

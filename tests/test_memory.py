@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bitextmine import memory
+from bitextmine import machine as memory
 from bitextmine.errors import UsageError
-from bitextmine.memory import (
+from bitextmine.machine import (
     LEAST_BYTES,
     PROGRAM_BYTES,
+    format_bytes,
     memory_budget,
     parse_memory,
-    told_bytes,
     usable_memory,
     working_memory,
 )
@@ -39,7 +39,7 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     ("n_bytes", "told"), [(8 * GIB, "8G"), (1.5 * GIB, "1.5G"), (600 << 20, "600M"), (12, "12")]
 )
 def test_sizes_are_told_as_people_write_them(n_bytes: float, told: str) -> None:
-    assert told_bytes(n_bytes) == told
+    assert format_bytes(n_bytes) == told
 
 
 def test_the_default_is_half_of_what_there_is_and_leaves_room_for_the_program() -> None:

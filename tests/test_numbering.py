@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitextmine.arrays import Ids
+from bitextmine.files import write_json
 from bitextmine.numbering import ID_BYTES, number_sentences
-from bitextmine.search.neighbours import Ids
 from bitextmine.workdir import Workdir
-from bitextmine.writing import write_json
 
 
 def side_of(root: Path, shards: list[list[int]]) -> Workdir:

@@ -17,15 +17,14 @@ from toy import TOY_INFO, ToyEncoder
 
 from bitextmine import pipeline, storing
 from bitextmine.accounts import count_shards
+from bitextmine.arrays import Doubles, Stored
 from bitextmine.axes import principal_axes, rotation, second_moments
 from bitextmine.config import MineConfig, Store
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import EncoderError, UsageError, WorkdirError
-from bitextmine.margin import Doubles
 from bitextmine.model_choice import ModelChoice
 from bitextmine.projection import projection_notes
 from bitextmine.runcard import RunCard
-from bitextmine.search.rows import Stored
 from bitextmine.workdir import SIDES, Side, Workdir
 
 pytestmark = pytest.mark.usefixtures("toy")

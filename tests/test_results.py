@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bitextmine.config import OutputConfig, ShardConfig
+from bitextmine.files import Scratch
 from bitextmine.output import Pair
 from bitextmine.pipeline import shard
 from bitextmine.results import PAIR_BYTES, pair_records, write_results
 from bitextmine.runcard import RunCard
-from bitextmine.scratch import Scratch
 from bitextmine.select import Pairs
 from bitextmine.selection.records import StoredPairs, make_records
 from bitextmine.texts import Sentences

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitextmine.errors import OutputError
-from bitextmine.scratch import Scratch
+from bitextmine.files import Scratch
 
 
 def test_arrays_are_zero_and_keep_what_is_written(tmp_path: Path) -> None:

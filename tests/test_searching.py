@@ -17,6 +17,7 @@ from bitextmine.config import (
     search_method,
 )
 from bitextmine.errors import UsageError, WorkdirError
+from bitextmine.files import read_json
 from bitextmine.runcard import RunCard
 from bitextmine.search import grid
 from bitextmine.search.exact import two_way_neighbours
@@ -29,7 +30,6 @@ from bitextmine.searching import (
     stored_neighbours,
 )
 from bitextmine.workdir import SIDES, Side, Workdir
-from bitextmine.writing import read_json
 
 pytestmark = pytest.mark.usefixtures("toy")
 

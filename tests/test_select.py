@@ -9,9 +9,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitextmine.arrays import Ids
 from bitextmine.config import Margin, Retrieval, SelectConfig
 from bitextmine.margin import compute_margins
-from bitextmine.search.neighbours import Ids, Neighbours
+from bitextmine.search.neighbours import Neighbours
 from bitextmine.select import Pairs, best_one_to_one, select_pairs
 
 # cosines: rows src, columns tgt

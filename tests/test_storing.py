@@ -10,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import TOY_INFO
 
+from bitextmine.arrays import Doubles, Floats, Halfs, Stored
 from bitextmine.axes import rotation
 from bitextmine.config import EncodeConfig, Store
 from bitextmine.errors import EncoderError, UsageError, WorkdirError
-from bitextmine.margin import Doubles
-from bitextmine.search.neighbours import Floats, Halfs
-from bitextmine.search.rows import Stored
 from bitextmine.storing import (
     LEAST_SAMPLE,
     MOST_SAMPLE,

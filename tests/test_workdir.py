@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bitextmine.errors import OutputError, WorkdirError
+from bitextmine.files import atomic_write, write_json
 from bitextmine.workdir import Workdir, opened_workdir
-from bitextmine.writing import atomic_write, write_json
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from bitextmine.checkpoints.layout import MANIFEST, free_bytes
 from bitextmine.checkpoints.manifest import FileMark, check_sizes, read_manifest
 from bitextmine.errors import EncoderError, OutputError, WorkdirError
-from bitextmine.writing import atomic_write, explained_write, read_json, write_json
+from bitextmine.files import atomic_write, explained_write, read_json, write_json
 
 PROGRESS = ".bitextmine-pull.json"  # sources, and the files finished so far
 _SPARE = 64 * 2**20  # bytes for tokenizer, configs and what the file system itself needs

@@ -14,7 +14,7 @@ from bitextmine.checkpoints.e5_tokenizer import MASK, build_tokenizer
 from bitextmine.checkpoints.packed_e5 import PackedE5, Pieces, read_packed_e5
 from bitextmine.encoders.registry import encoder_info, installed_package
 from bitextmine.errors import EncoderError, OutputError
-from bitextmine.writing import atomic_write, explained_write, sync_folder, write_json
+from bitextmine.files import atomic_write, explained_write, sync_folder, write_json
 
 _PACKED_FILE = "e5-small-q4.bin"
 _PROMPTS = {"query": "query: ", "passage": "passage: "}

@@ -12,8 +12,8 @@ from typing import Any
 
 from bitextmine.checkpoints.layout import MANIFEST, local_files
 from bitextmine.errors import EncoderError
+from bitextmine.files import write_json
 from bitextmine.version import __version__
-from bitextmine.writing import write_json
 
 FORMAT = 1
 # Smaller files are hashed every time: a changed digit in a config leaves its size as it was.

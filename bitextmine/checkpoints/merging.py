@@ -26,8 +26,8 @@ from bitextmine.encoders.transformer.description import Description, describe
 from bitextmine.encoders.transformer.model_card import read_languages
 from bitextmine.encoders.transformer.model_kinds import T5_TYPES
 from bitextmine.errors import EncoderError
+from bitextmine.files import atomic_write, write_json
 from bitextmine.progress import bar
-from bitextmine.writing import atomic_write, write_json
 
 SHARD_BYTES = 2**30  # at most, in a file of weights
 _SPIECE = "spiece.model"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bitextmine.arrays import Floats
 from bitextmine.errors import EncoderError
-from bitextmine.search.neighbours import Floats
 
 _MAGIC, _VERSION = b"E5S1", 1
 _HEADER = struct.Struct("<4sI7ifi")  # magic, version, seven sizes, epsilon, weights a block

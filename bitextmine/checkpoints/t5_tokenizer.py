@@ -11,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 
 from bitextmine.encoders.transformer.tokenizer_files import load_sentencepiece
 from bitextmine.errors import EncoderError
-from bitextmine.writing import atomic_write
+from bitextmine.files import atomic_write
 
 _SPACE = "▁"  # what a space is in a piece
 _UNIGRAM = 1  # TrainerSpec.model_type

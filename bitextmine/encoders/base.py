@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from bitextmine.search.neighbours import Floats
+from bitextmine.arrays import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.base import Encoded
 from bitextmine.encoders.registry import encoder_info
 from bitextmine.errors import EncoderError
-from bitextmine.search.neighbours import Floats
 
 # The engine keeps about 18 KiB a token while it runs, and is as fast on small batches.
 _BATCH_CHARACTERS = 4000

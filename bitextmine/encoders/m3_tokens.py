@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitextmine.search.neighbours import Ids
+from bitextmine.arrays import Ids
 
 _UNKNOWN, _BEGIN, _END = 0, 1, 2
 _LONGEST = 256  # tokens computed in one piece

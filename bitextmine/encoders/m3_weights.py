@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bitextmine.search.neighbours import Ids
+from bitextmine.arrays import Ids
 
 DIM = 512  # of a token embedding and of a sentence vector
 BRANCH = 256  # width of each n-gram branch

@@ -7,8 +7,8 @@ from typing import Any
 from bitextmine.checkpoints.layout import is_weights, local_files
 from bitextmine.checkpoints.locate import Located, is_checkpoint, locate
 from bitextmine.checkpoints.manifest import weights_hash
-from bitextmine.device_choice import CPU, resolve_dtype, usable_devices
 from bitextmine.encoders.base import Encoder, EncoderInfo
+from bitextmine.encoders.dtype import resolve_dtype
 from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.registry import (
     encoder_info,
@@ -21,6 +21,7 @@ from bitextmine.encoders.transformer.description import Description, describe
 from bitextmine.encoders.transformer.model_card import read_languages, read_licence
 from bitextmine.encoders.transformer.model_kinds import T5_TYPES
 from bitextmine.errors import UsageError
+from bitextmine.machine import CPU, usable_devices
 
 _NOT_EMBEDDED = {"prompt": "--prompt", "max_length": "--max-length", "pooling": "--pooling"}
 

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bitextmine.arrays import Floats, Ids
 from bitextmine.encoders.base import Encoded
 from bitextmine.encoders.m3_tokens import Piece, Tokeniser, cut_into_pieces
 from bitextmine.encoders.m3_weights import (
@@ -39,8 +40,7 @@ from bitextmine.encoders.m3_weights import (
 from bitextmine.encoders.m3_windows import TILE, FastWindows
 from bitextmine.encoders.registry import encoder_info
 from bitextmine.errors import EncoderError
-from bitextmine.search.neighbours import Floats, Ids
-from bitextmine.threads import single_threaded_workers
+from bitextmine.machine import single_threaded_workers
 
 _FEATURES = DIM + len(ORDERS) * BRANCH
 _REACH = 2  # tokens that the widest window sees on either side of its centre

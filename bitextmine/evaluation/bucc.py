@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from bitextmine.arrays import Bools, Doubles
 from bitextmine.evaluation.report import percent
-from bitextmine.margin import Doubles
-from bitextmine.select import Bools
 
 
 @dataclass(frozen=True)

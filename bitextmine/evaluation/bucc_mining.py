@@ -14,6 +14,7 @@ import numpy as np
 
 from bitextmine import pipeline
 from bitextmine.accounts import count_shards, side_counts
+from bitextmine.arrays import Bools, Halfs, Ids
 from bitextmine.config import SelectConfig
 from bitextmine.encoding import encoded_counts
 from bitextmine.evaluation.bucc import Scored
@@ -21,8 +22,7 @@ from bitextmine.evaluation.bucc_task import BuccTask, mining_config
 from bitextmine.evaluation.models import NamedModel
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
-from bitextmine.search.neighbours import Halfs, Ids
-from bitextmine.select import LOWEST, Bools, select_pairs
+from bitextmine.select import LOWEST, select_pairs
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir, opened_workdir
 
 Protocol = Literal["laser", "msimcse"]

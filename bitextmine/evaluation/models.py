@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bitextmine.arrays import Floats
 from bitextmine.config import EncodeConfig
 from bitextmine.encoders.base import Encoder, encode_windows
 from bitextmine.encoders.registry import version_warnings
@@ -18,7 +19,6 @@ from bitextmine.machine import usable_threads
 from bitextmine.model_choice import licence_warnings
 from bitextmine.progress import bar
 from bitextmine.runcard import RunCard
-from bitextmine.search.neighbours import Floats
 
 WINDOW_ROWS = 512  # sentences between two steps of the progress bar
 

@@ -12,10 +12,10 @@ from statistics import fmean
 
 import numpy as np
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.base import Encoder
 from bitextmine.errors import EncoderError, InputError
 from bitextmine.evaluation.files import find_file, read_sentences
-from bitextmine.search.neighbours import Floats
 
 # XTREME (Hu et al. 2020) tests 36 languages; 14 of them are those of XNLI.
 _XNLI = "ara bul cmn deu ell fra hin rus spa swh tha tur urd vie"

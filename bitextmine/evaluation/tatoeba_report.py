@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from bitextmine.arrays import Floats
 from bitextmine.errors import InputError, UsageError
 from bitextmine.evaluation.files import require_folder
 from bitextmine.evaluation.models import NamedModel, Trial, run_trials
@@ -19,7 +20,6 @@ from bitextmine.evaluation.tatoeba import (
 from bitextmine.evaluation.xsim import AlignedSearch
 from bitextmine.languages import normalise_language
 from bitextmine.runcard import RunCard
-from bitextmine.search.neighbours import Floats
 
 LAYOUT = (
     "it needs tatoeba.deu-eng.deu and tatoeba.deu-eng.eng (or .zst) and so on, one sentence a"

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from bitextmine.arrays import Doubles, Floats, Halfs, Ids
 from bitextmine.errors import InputError
 from bitextmine.evaluation.files import distinct_names, read_sentences
 from bitextmine.evaluation.models import NamedModel, Trial, run_trials
 from bitextmine.evaluation.report import Report, percent
 from bitextmine.machine import usable_threads
-from bitextmine.margin import Doubles, compute_margins
+from bitextmine.margin import compute_margins
 from bitextmine.runcard import RunCard
-from bitextmine.search.neighbours import Floats, Halfs, Ids, Neighbours
+from bitextmine.search.neighbours import Neighbours
 from bitextmine.storing import unit_halfs
 
 K = 4  # neighbours a sentence, as in LASER

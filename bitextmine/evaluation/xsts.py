@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bitextmine.arrays import Doubles, Floats, Ids
 from bitextmine.errors import EncoderError, InputError
 from bitextmine.evaluation.files import find_file, read_lines, read_score, require_folder
 from bitextmine.evaluation.models import NamedModel, Trial, run_trials
 from bitextmine.evaluation.report import Report
-from bitextmine.margin import Doubles
 from bitextmine.runcard import RunCard
-from bitextmine.search.neighbours import Floats, Ids
 
 TRACKS = {
     "1": "ar-ar", "2": "ar-en", "3": "es-es", "4a": "es-en", "4b": "es-en", "5": "en-en",

@@ -14,12 +14,12 @@ from typing import BinaryIO, Protocol
 import zstandard
 
 from bitextmine.errors import OutputError, UsageError
+from bitextmine.files import atomic_write, explained_write
 from bitextmine.output.jsonl import jsonl_format
 from bitextmine.output.options import OutputOptions
 from bitextmine.output.records import Pair, PairFormat
 from bitextmine.output.tables import laser_format, moses_formats, tsv_format
 from bitextmine.output.tmx import tmx_format
-from bitextmine.writing import atomic_write, explained_write
 
 _MOST_LINKS = 40  # as the system follows; more is a loop
 _COMPRESSIONS = (".gz", ".zst", ".xz", ".bz2")

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from bitextmine.arrays import Doubles, Ids, Stored
 from bitextmine.errors import WorkdirError
 from bitextmine.search.index_plan import candidates, lists_read, load_faiss, one_thread
-from bitextmine.search.neighbours import Ids, Neighbours
+from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.proof import as_neighbours, search_exactly
-from bitextmine.search.rows import Rows, Stored
+from bitextmine.search.rows import Rows
 from bitextmine.search.shortlists import EMPTY, Keys, pack, positions, similarities
-from bitextmine.search.side import Doubles, Side, pair_cosines
+from bitextmine.search.side import Side, pair_cosines
 from bitextmine.search.workers import share_out
 
 LOG = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from bitextmine.search.neighbours import Floats, Ids
+from bitextmine.arrays import Floats, Ids
 from bitextmine.search.workers import share_out
 
 ROUNDS = 10  # as in FAISS; more change little

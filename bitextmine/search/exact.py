@@ -17,12 +17,13 @@ from functools import partial
 import numpy as np
 import torch
 
+from bitextmine.arrays import Ids, Stored
 from bitextmine.search.device.engine import search_on_device
 from bitextmine.search.device.found import Progress
-from bitextmine.search.neighbours import Ids, Neighbours
+from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.precision import GemmName, Precision, choose_dtype, measure_precision
 from bitextmine.search.proof import Ranking, as_neighbours
-from bitextmine.search.rows import Rows, Stored
+from bitextmine.search.rows import Rows
 from bitextmine.search.score_block import TILE, ScoreBlock
 from bitextmine.search.shortlists import Keys, Shortlists
 from bitextmine.search.side import Side

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from bitextmine.errors import UsageError
-from bitextmine.memory import PROGRAM_BYTES, told_bytes
+from bitextmine.machine import PROGRAM_BYTES, format_bytes
 from bitextmine.workdir import SIDES
 
 CPU_ROWS = 250_000  # of a panel: a block takes minutes
@@ -111,9 +111,9 @@ def plan_grid(
         if rows < LEAST_ROWS:
             needed = n_devices * block_bytes(LEAST_ROWS, LEAST_ROWS, dim=dim, k=k)
             raise UsageError(
-                f"--memory leaves {told_bytes(memory)} for the search, and its smallest blocks"
-                f" need {told_bytes(needed)}",
-                hint=f"give --memory {told_bytes(1.05 * (needed + PROGRAM_BYTES))} or more, a"
+                f"--memory leaves {format_bytes(memory)} for the search, and its smallest blocks"
+                f" need {format_bytes(needed)}",
+                hint=f"give --memory {format_bytes(1.05 * (needed + PROGRAM_BYTES))} or more, a"
                 " smaller -k, or fewer --devices",
             )
     while n_devices > 1 and rows > WORTH_SHARING:

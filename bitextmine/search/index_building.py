@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from bitextmine.arrays import Floats, Ids
+from bitextmine.files import atomic_write
 from bitextmine.search.clustering import cluster
 from bitextmine.search.index_plan import (
     ENCODER_ROWS,
@@ -22,10 +24,8 @@ from bitextmine.search.index_plan import (
     one_thread,
     refused,
 )
-from bitextmine.search.neighbours import Floats, Ids
 from bitextmine.search.rows import Rows
 from bitextmine.search.side import Side
-from bitextmine.writing import atomic_write
 
 Progress = Callable[[int], object]
 

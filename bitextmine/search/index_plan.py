@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bitextmine.errors import UsageError
-from bitextmine.memory import PROGRAM_BYTES, told_bytes
+from bitextmine.machine import PROGRAM_BYTES, format_bytes
 
 HNSW = "HNSW32,SQfp16"
 HNSW_BUILD = 80  # candidates considered while a vector is linked to its neighbours
@@ -182,9 +182,9 @@ def check_index_memory(factory: str, n: int, dim: int, memory: int) -> None:
     fits = smaller != factory and index_needs(smaller, n, dim).bytes <= memory
     instead = f", or --search {smaller}" if fits else ", or --search exact"
     raise UsageError(
-        f"--memory leaves {told_bytes(max(memory, 0))}, and the index {factory} over {n:,}"
-        f" sentences takes {told_bytes(needed)}",
-        hint=f"give --memory {told_bytes(1.05 * (needed + PROGRAM_BYTES))} or more{instead}",
+        f"--memory leaves {format_bytes(max(memory, 0))}, and the index {factory} over {n:,}"
+        f" sentences takes {format_bytes(needed)}",
+        hint=f"give --memory {format_bytes(1.05 * (needed + PROGRAM_BYTES))} or more{instead}",
     )
 
 

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bitextmine.arrays import Ids
 from bitextmine.errors import WorkdirError
-from bitextmine.search.neighbours import Ids, Neighbours
-from bitextmine.writing import atomic_write
+from bitextmine.files import atomic_write
+from bitextmine.search.neighbours import Neighbours
 
 # Ids are sentence numbers: 32 bits are enough for four thousand million a side.
 ENTRY = np.dtype([("cosine", "<f4"), ("id", "<u4")])

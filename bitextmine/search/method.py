@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bitextmine.config import search_method
-from bitextmine.memory import PROGRAM_BYTES, told_bytes
+from bitextmine.machine import PROGRAM_BYTES, format_bytes
 from bitextmine.search.index_plan import (
     HNSW,
     LEAST_INDEXED,
@@ -134,7 +134,7 @@ def _indexed_if_possible(
     sides = ((ivf.src_factory, n_src), (ivf.tgt_factory, n_tgt))
     needed = max(index_needs(factory, n, dim).bytes for factory, n in sides)
     if needed > memory:
-        least = told_bytes(1.05 * (needed + PROGRAM_BYTES))
+        least = format_bytes(1.05 * (needed + PROGRAM_BYTES))
         return replace(exact, reason=f"{told}, and needs --memory {least}")
     return ivf
 

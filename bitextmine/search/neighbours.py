@@ -2,12 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Halfs = NDArray[np.float16]
-Floats = NDArray[np.float32]
-Ids = NDArray[np.int64]
+from bitextmine.arrays import Floats, Ids
 
 
 @dataclass(frozen=True)

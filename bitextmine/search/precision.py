@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from bitextmine.search.neighbours import Floats
+from bitextmine.arrays import Floats
 from bitextmine.search.side import Side
 from bitextmine.search.workers import share_out
 

@@ -4,13 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bitextmine.search.neighbours import Ids
-
-# float16 unit vectors, or int8 vectors of any length: a cosine does not depend on it.
-Stored = NDArray[np.number[Any]]
-STORED = (np.dtype(np.float16), np.dtype(np.int8))
+from bitextmine.arrays import STORED, Ids, Stored
 
 
 class Rows:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitextmine.search.neighbours import Floats, Ids
+from bitextmine.arrays import Floats, Ids
 from bitextmine.search.shortlists import Shortlists
 
 # Maxima over 16 similarities cost 1 % of the product that made them, and a survivor costs

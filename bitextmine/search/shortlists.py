@@ -5,7 +5,7 @@ from threading import RLock
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.search.neighbours import Floats, Ids
+from bitextmine.arrays import Floats, Ids
 from bitextmine.search.precision import Precision
 
 Keys = NDArray[np.int64]  # (similarity, position) packed so that the smallest key is the best

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from bitextmine.arrays import STORED, Doubles, Floats, Ids, Stored
 from bitextmine.errors import EncoderError
-from bitextmine.search.neighbours import Floats, Ids
-from bitextmine.search.rows import STORED, Rows, Stored
+from bitextmine.search.rows import Rows
 from bitextmine.search.workers import share_out
-
-Doubles = NDArray[np.float64]
 
 # A product of two float16 numbers is a multiple of 2^-48. While sums stay below 2^5 in size
 # they need at most 53 bits, so float64 adds them without any rounding, in whatever order.

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.scratch import Scratch
-from bitextmine.search.neighbours import Ids
-from bitextmine.select import TAKEN, Bools, take_free
+from bitextmine.arrays import Bools, Ids
+from bitextmine.files import Scratch
+from bitextmine.select import TAKEN, take_free
 
 # In this order a fate only ever gets better; from TAKEN on, a sentence is in a good pair.
 BELOW_THRESHOLD, PARTNER_TAKEN, BEYOND_TOP, PAIRED = 0, 1, TAKEN, TAKEN + 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bitextmine.config import Retrieval, SelectConfig
-from bitextmine.scratch import Scratch
+from bitextmine.files import Scratch
 from bitextmine.search.lists import StoredNeighbours
 from bitextmine.select import LOWEST
 from bitextmine.selection.fates import BEYOND_TOP, PAIRED, take_one_to_one

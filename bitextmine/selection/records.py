@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.margin import Doubles
-from bitextmine.scratch import Scratch
-from bitextmine.search.neighbours import Floats, Ids
+from bitextmine.arrays import Doubles, Floats, Ids
+from bitextmine.files import Scratch, explained_write
 from bitextmine.select import Pairs
-from bitextmine.writing import explained_write
 
 Records = NDArray[Any]  # of dtype RECORD
 

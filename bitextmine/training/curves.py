@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitextmine.writing import atomic_write
+from bitextmine.files import atomic_write
 
 LOSS, SCORES, PICTURE = "loss.csv", "scores.csv", "curves.png"
 _LOSS_COLUMNS = ("step", "loss", "learning_rate", "grad_norm")

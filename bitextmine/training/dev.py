@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from bitextmine.arrays import Doubles, Floats
 from bitextmine.errors import EncoderError, InputError
 from bitextmine.evaluation.files import read_lines, read_score
 from bitextmine.evaluation.tatoeba import TATOEBA_14, read_pairs, retrieval_accuracy
 from bitextmine.evaluation.xsts import cosines, spearman
-from bitextmine.margin import Doubles
-from bitextmine.search.neighbours import Floats
 from bitextmine.training.loss import triplet_accuracy
 
 Encode = Callable[[Sequence[str]], Floats]

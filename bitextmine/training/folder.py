@@ -11,8 +11,8 @@ from typing import IO, Any
 
 from bitextmine.checkpoints.layout import MANIFEST
 from bitextmine.errors import OutputError, WorkdirError
+from bitextmine.files import explained_write, read_json, write_json
 from bitextmine.training.checkpoints import BEST, checkpoints
-from bitextmine.writing import explained_write, read_json, write_json
 
 LOG = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitextmine.device_choice import CPU
+from bitextmine.arrays import Floats
 from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.heads import Head
 from bitextmine.encoders.transformer.loading import is_unused
 from bitextmine.encoders.transformer.loading import load_model as read_model
 from bitextmine.encoders.transformer.tokens import Tokeniser, load_tokeniser
 from bitextmine.errors import UsageError
-from bitextmine.search.neighbours import Floats
+from bitextmine.machine import CPU
 from bitextmine.training.config import TrainConfig
 
 # Names of the matrices that make queries and values, in the families of encoders.

@@ -12,6 +12,7 @@ from bitextmine.checkpoints.manifest import mark_file, write_manifest
 from bitextmine.checkpoints.merging import companion_files
 from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.model_card import read_licence
+from bitextmine.files import atomic_write, explained_write, write_json
 from bitextmine.training.checkpoints import (
     BEST,
     BEST_SCORES,
@@ -23,7 +24,6 @@ from bitextmine.training.config import TrainConfig
 from bitextmine.training.curves import write_curves
 from bitextmine.training.folder import CARD, WORK
 from bitextmine.training.trainer import ContrastiveTrainer
-from bitextmine.writing import atomic_write, explained_write, write_json
 
 _CURVES = ("loss.csv", "scores.csv", "curves.png")
 

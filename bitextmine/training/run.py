@@ -18,6 +18,7 @@ from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.transformer.description import Description, describe
 from bitextmine.encoders.transformer.encoder import unpooled_tokens
 from bitextmine.errors import EncoderError, UsageError
+from bitextmine.files import read_json
 from bitextmine.training.arguments import compute_dtype, require_tensorboard
 from bitextmine.training.checkpoints import BEST, BEST_SCORES, checkpoints
 from bitextmine.training.config import TrainConfig
@@ -28,7 +29,6 @@ from bitextmine.training.output import write_output
 from bitextmine.training.sampling import BatchSampler
 from bitextmine.training.trainer import ContrastiveTrainer, TripletDataset
 from bitextmine.training.triplets import Rows, Triplets, read_all
-from bitextmine.writing import read_json
 
 LOG = logging.getLogger(__name__)
 

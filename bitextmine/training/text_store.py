@@ -7,7 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
-from bitextmine.writing import explained_write
+from bitextmine.files import explained_write
 
 
 class TextWriter:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
-from bitextmine.search.neighbours import Floats
+from bitextmine.arrays import Floats
+from bitextmine.files import read_json, write_json
 from bitextmine.training.arguments import tensorboard_callback, trainer_arguments
 from bitextmine.training.cached import cached_backward
 from bitextmine.training.checkpoints import (
@@ -32,7 +33,6 @@ from bitextmine.training.loss import contrastive_loss, guessing_loss
 from bitextmine.training.network import Pipeline, embed, encode
 from bitextmine.training.sampling import BatchSampler
 from bitextmine.training.watch import Watch, diverged
-from bitextmine.writing import read_json, write_json
 
 Dev = Callable[[Callable[[Sequence[str]], Floats]], dict[str, float]]
 """Evaluates: is given a function from sentences to vectors, returns scores by name, best last."""

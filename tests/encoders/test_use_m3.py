@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.m3_tokens import cut_into_pieces
 from bitextmine.encoders.m3_weights import BRANCH, Weights
 from bitextmine.encoders.m3_windows import TILE, FastWindows
 from bitextmine.encoders.use_m3 import UseM3
-from bitextmine.search.neighbours import Floats
 
 pytestmark = pytest.mark.encoder
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ToyEncoder
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import EncoderError, InputError
 from bitextmine.evaluation.tatoeba import (
@@ -21,7 +22,6 @@ from bitextmine.evaluation.tatoeba import (
     read_pairs,
     retrieval_accuracy,
 )
-from bitextmine.search.neighbours import Floats
 
 
 def rows(*values: tuple[float, ...]) -> Floats:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitextmine.arrays import Floats
 from bitextmine.errors import InputError
 from bitextmine.evaluation.xsim import METRICS, AlignedSearch, Confusion, read_aligned
-from bitextmine.search.neighbours import Floats
 
 
 def unit(rows: Any) -> Floats:

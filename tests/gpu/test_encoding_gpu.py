@@ -12,11 +12,11 @@ import pytest
 import small_models as small
 import torch
 
+from bitextmine.arrays import Floats
 from bitextmine.demo import SAMPLE
 from bitextmine.encoders.options import EncoderOptions, Pooling
 from bitextmine.encoders.sources import load_source, resolve_source
 from bitextmine.encoders.transformer.heads import pool
-from bitextmine.search.neighbours import Floats
 
 GPU = "cuda:0"
 MIB = 1 << 20

@@ -16,6 +16,7 @@ from brute_force import (
     scattered_ids,
 )
 
+from bitextmine.arrays import Halfs, Stored
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.search.device import feed
 from bitextmine.search.device.block import multiply
@@ -24,10 +25,10 @@ from bitextmine.search.device.kernels import COLUMN_TILE, PLAIN, ROW_TILE, Kerne
 from bitextmine.search.device.rows import DeviceRows
 from bitextmine.search.device.sizes import Sizes
 from bitextmine.search.exact import two_way_neighbours
-from bitextmine.search.neighbours import Halfs, Neighbours
+from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.precision import device_error
 from bitextmine.search.proof import as_neighbours
-from bitextmine.search.rows import Rows, Stored
+from bitextmine.search.rows import Rows
 from bitextmine.search.side import Side
 
 GPU = "cuda:0"

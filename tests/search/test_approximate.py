@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from indexed import ENOUGH, as_int8, found_by, recall, translations
 
+from bitextmine.arrays import Halfs, Ids, Stored
 from bitextmine.errors import WorkdirError
 from bitextmine.search.approximate import exchange, rank_candidates, search_index
 from bitextmine.search.exact import two_way_neighbours
 from bitextmine.search.index_building import build_index
 from bitextmine.search.index_plan import HNSW, ivf_factory
-from bitextmine.search.neighbours import Halfs, Ids, Neighbours
-from bitextmine.search.rows import Rows, Stored
+from bitextmine.search.neighbours import Neighbours
+from bitextmine.search.rows import Rows
 from bitextmine.search.shortlists import EMPTY, positions, similarities
 from bitextmine.search.side import Side
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitextmine.arrays import Floats
 from bitextmine.search.clustering import cluster
-from bitextmine.search.neighbours import Floats
 
 
 def unit(rows: Floats) -> Floats:

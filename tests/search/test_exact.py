@@ -9,9 +9,10 @@ from brute_force import Corpora, assert_same, brute_force, clustered, coarse, sc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitextmine.arrays import Floats, Halfs, Ids
 from bitextmine.errors import EncoderError
 from bitextmine.search.exact import two_way_neighbours
-from bitextmine.search.neighbours import Floats, Halfs, Ids, Neighbours
+from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.precision import GemmName, choose_dtype, measure_precision
 from bitextmine.search.side import Side, pair_cosines
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitextmine.errors import UsageError
-from bitextmine.memory import parse_memory
+from bitextmine.machine import parse_memory
 from bitextmine.search.grid import (
     CPU_ROWS,
     Cut,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bitextmine.config import Margin, Retrieval, SelectConfig
 from bitextmine.errors import WorkdirError
-from bitextmine.scratch import Scratch
+from bitextmine.files import Scratch
 from bitextmine.search.lists import StoredNeighbours, save_lists
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.select import Pairs, select_pairs

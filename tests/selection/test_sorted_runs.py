@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitextmine.scratch import Scratch
+from bitextmine.files import Scratch
 from bitextmine.selection.records import RECORD, Records, best_first, make_records
 from bitextmine.selection.sorted_runs import RECORD_BYTES, PairSorter
 

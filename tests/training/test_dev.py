@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitextmine.arrays import Floats
 from bitextmine.errors import EncoderError, InputError
-from bitextmine.search.neighbours import Floats
 from bitextmine.training.dev import make_dev
 
 

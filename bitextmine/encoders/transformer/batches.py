@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitextmine.arrays import Ids
 from bitextmine.encoders.transformer.tokens import TokenIds
-from bitextmine.search.neighbours import Ids
 
 Groups = tuple[tuple[int, int], ...]  # (sentences, tokens of each), in the order of the batch
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from bitextmine.checkpoints.layout import ADAPTER_CONFIG
 from bitextmine.checkpoints.tensors import open_checkpoint
-from bitextmine.device_choice import CPU
 from bitextmine.encoders.transformer.batches import Groups
 from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.flat_bert import FlatBert
 from bitextmine.encoders.transformer.flat_t5 import FlatT5
 from bitextmine.encoders.transformer.plain import PlainBackbone
 from bitextmine.errors import EncoderError
+from bitextmine.machine import CPU
 
 _T5_CLASSES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 _GIB = 2**30

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.base import Encoded
 from bitextmine.encoders.transformer.batches import Batch, cut_to, make_batches
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.tokens import TokenIds
 from bitextmine.errors import EncoderError
-from bitextmine.search.neighbours import Floats
-from bitextmine.threads import single_threaded_workers
+from bitextmine.machine import single_threaded_workers
 
 LEAST_TOKENS = 256  # a batch is never made smaller
 

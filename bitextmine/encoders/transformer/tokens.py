@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import normalizers
 
+from bitextmine.arrays import Ids
 from bitextmine.encoders.transformer.tokenizer_files import (
     SENTENCEPIECE_FILES,
     added_tokens,
@@ -22,7 +23,6 @@ from bitextmine.encoders.transformer.tokenizer_files import (
     load_with_added,
 )
 from bitextmine.errors import EncoderError
-from bitextmine.search.neighbours import Ids
 
 TokenArray = NDArray[np.int32]
 

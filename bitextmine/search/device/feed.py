@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.cuda import Stream
 
+from bitextmine.arrays import Stored
 from bitextmine.search.device.kernels import PLAIN, Kernels
 from bitextmine.search.device.rows import DeviceRows, Scales
-from bitextmine.search.rows import Stored
 from bitextmine.search.side import Side
 
 _BUFFER_BYTES = 32 << 20  # of one buffer that a GPU reads from

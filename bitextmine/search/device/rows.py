@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bitextmine.arrays import Floats
 from bitextmine.search.device.kernels import ROW_TILE, Kernels
-from bitextmine.search.neighbours import Floats
 from bitextmine.search.side import Side
 
 _EVEN = 8  # numbers: with 16-byte rows, tensor cores work at full speed

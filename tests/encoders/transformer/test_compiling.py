@@ -12,13 +12,13 @@ import small_models
 import torch
 from small_models import library
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.transformer.compiling import Compiled
 from bitextmine.encoders.transformer.description import describe
 from bitextmine.encoders.transformer.loading import load_backbone
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import DeviceRunner
 from bitextmine.encoders.transformer.tokens import TokenIds
-from bitextmine.search.neighbours import Floats
 
 needs_compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"

@@ -10,6 +10,7 @@ import small_models
 import torch
 from torch import Tensor
 
+from bitextmine.arrays import Floats
 from bitextmine.encoders.transformer.batches import Groups, cut_to
 from bitextmine.encoders.transformer.description import describe
 from bitextmine.encoders.transformer.loading import load_backbone
@@ -17,7 +18,6 @@ from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import LEAST_TOKENS, CoresRunner, DeviceRunner
 from bitextmine.encoders.transformer.tokens import TokenIds
 from bitextmine.errors import EncoderError
-from bitextmine.search.neighbours import Floats
 
 
 class Small:

@@ -22,6 +22,7 @@ from brute_force import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitextmine.arrays import Stored
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.search.device import lists
 from bitextmine.search.device.engine import search_on_device
@@ -31,7 +32,6 @@ from bitextmine.search.device.sizes import Sizes
 from bitextmine.search.exact import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.proof import as_neighbours
-from bitextmine.search.rows import Stored
 from bitextmine.search.side import Side
 
 SMALLEST = Sizes(128, 128, 128)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from brute_force import clustered
 
+from bitextmine.arrays import Floats
 from bitextmine.search.device import kernels
 from bitextmine.search.device.kernels import PLAIN
 from bitextmine.search.device.rows import DeviceRows, Scales
-from bitextmine.search.neighbours import Floats
 from bitextmine.search.side import Side
 
 

@@ -1,13 +1,22 @@
-"""Files that appear whole or not at all, and a remedy for every refusal to write."""
+"""Files that appear whole or not at all, and what tells later whether they are still the same.
+
+All writing passes through `atomic_write`; arrays are mapped, never unpickled; a fingerprint is
+size, time and content; scratch is room on disk that nothing can leave behind.
+"""
 
 import errno
+import hashlib
 import json
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from bitextmine.errors import OutputError, WorkdirError
 
@@ -115,3 +124,98 @@ def read_json(path: Path) -> dict[str, Any]:
             hint="run the stage before this one, or start again in an empty --workdir",
         ) from error
     return content
+
+
+def map_array(path: Path) -> NDArray[Any]:
+    """Map an array into memory without reading it.
+
+    Raises
+    ------
+    WorkdirError
+        The file is missing or damaged.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise WorkdirError(
+            f"cannot read {path}: {reason.lower()}",
+            hint="the work directory is damaged: start again in an empty --workdir",
+        ) from error
+    return array
+
+
+_READ_BYTES = 1 << 20
+
+
+def checksum(file: BinaryIO) -> str:
+    """Hash what is left to read of a file."""
+    digest = hashlib.blake2b(digest_size=16)
+    while chunk := file.read(_READ_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Return size, time and checksum of a file."""
+    stat = path.stat()
+    noted = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    with path.open("rb") as file:
+        return noted | {"checksum": checksum(file)}
+
+
+def is_unchanged(path: Path, noted: dict[str, Any]) -> bool:
+    """Tell whether a file is the one of a fingerprint: by size and time, else by content."""
+    stat = path.stat()
+    if stat.st_size != noted["bytes"]:
+        return False
+    if stat.st_mtime_ns == noted["mtime_ns"]:
+        return True
+    with path.open("rb") as file:
+        return bool(checksum(file) == noted["checksum"])
+
+
+class Scratch(AbstractContextManager["Scratch"]):
+    """Files without a name in a folder: the system frees them even if the process is killed.
+
+    Parameters
+    ----------
+    folder : Path
+        Whose disk has the room, such as the work directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files = ExitStack()
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def file(self) -> BinaryIO:
+        """Open an empty file, which is closed with the scratch.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
+        with explained_write(self.folder):
+            return self._files.enter_context(tempfile.TemporaryFile(dir=self.folder))
+
+    def map(self, n_bytes: int) -> mmap.mmap:
+        """Return zeros that live in a file, and take memory only as far as there is some to spare.
+
+        Raises
+        ------
+        OutputError
+            The disk has no room for them.
+        """
+        n_bytes = max(n_bytes, 1)  # nothing cannot be mapped
+        with explained_write(self.folder), tempfile.TemporaryFile(dir=self.folder) as file:
+            # A hole in the file would show a full disk as a crash at some later access.
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+            return mmap.mmap(file.fileno(), n_bytes)
+
+    def array(self, n: int, dtype: DTypeLike) -> NDArray[np.generic]:
+        """Return n zeros as an array over `map`."""
+        return np.frombuffer(self.map(n * np.dtype(dtype).itemsize), dtype, n)
