@@ -20,7 +20,7 @@ from measuring import circumstances, cosines, timed
 from sentences import mixed_sentences, ntrex_sentences, read_sentences, tatoeba_sentences
 
 from bitextmine.arrays import Floats
-from bitextmine.encoders.options import EncoderOptions
+from bitextmine.config import EncoderOptions
 from bitextmine.encoders.sources import load_source, resolve_source
 
 DEFAULT_BATCH = 32  # of sentence-transformers' encode

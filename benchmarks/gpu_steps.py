@@ -15,8 +15,8 @@ from measuring import cosines
 from torch import Tensor
 
 from bitextmine.arrays import Floats
+from bitextmine.config import EncoderOptions
 from bitextmine.encoders.base import EncoderInfo
-from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.registry import register_encoder
 from bitextmine.encoders.sources import resolve_source
 from bitextmine.encoders.transformer.batches import Groups, make_batches

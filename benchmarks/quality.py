@@ -20,8 +20,8 @@ from f1 import Accuracy, best_f1, precision_recall
 from laser import laser_mine
 
 from bitextmine import MineConfig, mine
-from bitextmine.accounts import count_shards
 from bitextmine.arrays import Halfs
+from bitextmine.counts import count_shards
 from bitextmine.machine import describe_machine
 from bitextmine.texts import Sentences
 from bitextmine.workdir import Side, Workdir

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bitextmine.encoders.options import EncoderOptions
+from bitextmine.config import EncoderOptions
 from bitextmine.encoders.sources import load_source, resolve_source
 from bitextmine.evaluation.tatoeba import (
     TATOEBA_14,

@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from bitextmine import config as choices
-from bitextmine.config import MineConfig
-from bitextmine.encoders.names import M_ST5_ADAPTER, M_ST5_BASE
+from bitextmine.config import M_ST5_ADAPTER, M_ST5_BASE, MineConfig
 from bitextmine.eval_commands import evaluate
 from bitextmine.flags import (
     DEVICES,

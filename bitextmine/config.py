@@ -11,7 +11,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bitextmine.encoders.options import Dtype, EncoderOptions, Pooling
 from bitextmine.errors import UsageError
 from bitextmine.machine import LEAST_BYTES, format_bytes
 
@@ -21,6 +20,13 @@ Margin = Literal["ratio", "distance", "absolute"]
 Retrieval = Literal["max", "intersect", "fwd", "bwd", "union"]
 Store = Literal["fp16", "int8"]
 OutputFormat = Literal["laser", "tsv", "moses", "tmx", "jsonl"]
+
+Pooling = Literal["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+M_ST5 = "m-st5"
+M_ST5_BASE = "google/mt5-xxl"
+M_ST5_ADAPTER = "pkshatech/m-ST5"
 
 SEARCH_METHODS = ("auto", "exact", "ivf", "hnsw")  # or a factory string of FAISS
 MOST_THREADS = 1024
@@ -33,6 +39,37 @@ COLUMNS = (
     "score", "src", "tgt", "cosine", "src_id", "tgt_id",
     "src_file", "src_line", "tgt_file", "tgt_line",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """What a user may decide about a checkpoint; the embedded encoders have no such choices.
+
+    Attributes
+    ----------
+    prompt : str or None
+        Put before every sentence; None is the model's own.
+    max_length : int or None
+        Tokens read of a sentence; None is the model's own.
+    pooling : str
+        How token states become a vector, where the model's files do not say.
+    dtype : str
+        Of the matrix products; "auto" is bfloat16 on a GPU and float32 on a CPU.
+    batch_tokens : int
+        Tokens computed at once; 0 chooses by device.
+    compile : bool
+        Whether to compile for the GPU.
+    trust_remote_code : bool
+        Whether Python code from the model's folder may run.
+    """
+
+    prompt: str | None = None
+    max_length: int | None = None
+    pooling: Pooling | None = None
+    dtype: Dtype = "auto"
+    batch_tokens: int = 0
+    compile: bool = True
+    trust_remote_code: bool = False
 
 
 def settings_of(config: object, stage: type) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bitextmine.accounts import count_shards, side_counts
+from bitextmine.counts import count_shards, encoded_counts, side_counts
 from bitextmine.encoders.base import Encoded, Encoder, encode_windows
 from bitextmine.encoders.sources import EncoderSource, shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
@@ -32,13 +32,14 @@ from bitextmine.files import (
 )
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
-from bitextmine.shard_files import ShardFiles
 from bitextmine.storing import RowFormat, RowMaker, load_projection, plain_rows
 from bitextmine.texts import TextFile, shard_texts
-from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
 
 _HEADER_BYTES = 128  # of a version 1 .npy file
+
 _TELLING_ROWS = 256  # a chunk of as many, most of them unusable, is no accident
+
 _BROKEN = "the encoder is broken, or computes in a number format too small for it"
 
 
@@ -281,12 +282,3 @@ def all_encoded(workdir: Workdir) -> bool:
         for side in SIDES
         for shard in range(count_shards(workdir, side))
     )
-
-
-def encoded_counts(workdir: Workdir, side: Side) -> dict[str, int]:
-    """Add up the counts of encoding over the shards of a side."""
-    total = {"truncated": 0, "unusable": 0}
-    for shard in range(count_shards(workdir, side)):
-        counts = read_json(workdir.shard(side, shard).encoded)
-        total = {key: total[key] + counts[key] for key in total}
-    return total

@@ -7,8 +7,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from bitextmine import config as choices
-from bitextmine.config import MineConfig
-from bitextmine.encoders.options import Dtype, Pooling
+from bitextmine.config import Dtype, MineConfig, Pooling
 from bitextmine.machine import parse_devices, parse_memory
 
 Command = TypeVar("Command", bound=Callable[..., Any])

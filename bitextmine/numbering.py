@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bitextmine.accounts import count_shards, told_rejects
 from bitextmine.arrays import Ids
+from bitextmine.counts import count_shards, format_rejects
 from bitextmine.errors import InputError
 from bitextmine.files import Scratch, atomic_write, map_array, read_json
-from bitextmine.shard_files import ShardFiles
 from bitextmine.texts import ROW_BITS
-from bitextmine.workdir import Side, Workdir
+from bitextmine.workdir import ShardFiles, Side, Workdir
 
 NUMBERING_BYTES = 64 << 20  # more is hardly faster
 ID_BYTES = 64  # that numbering takes for each sentence it has in hand
@@ -45,7 +44,7 @@ def number_sentences(root: Path, side: Side, memory: int = NUMBERING_BYTES) -> N
     bounds = np.cumsum([0, *(read_json(files.done)["unique"] for files in shards)])
     if bounds[-1] == 0:
         raise InputError(
-            f"{side} has no usable sentence ({told_rejects(workdir, side)})",
+            f"{side} has no usable sentence ({format_rejects(workdir, side)})",
             hint="check the input and its format; --rejects FILE tells what became of every line",
         )
     if workdir.places(side).exists():

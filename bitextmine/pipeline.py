@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any
 
-from bitextmine.accounts import count_shards, side_counts
 from bitextmine.config import (
     EncodeConfig,
     MineConfig,
@@ -16,8 +15,9 @@ from bitextmine.config import (
     settings_of,
 )
 from bitextmine.corpus import expand_inputs
+from bitextmine.counts import count_shards, encoded_counts, side_counts
 from bitextmine.encoders.sources import EncoderSource
-from bitextmine.encoding import all_encoded, check_usable, encode_shard, encoded_counts
+from bitextmine.encoding import all_encoded, check_usable, encode_shard
 from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown
 from bitextmine.files import read_json, write_json

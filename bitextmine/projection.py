@@ -17,16 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bitextmine.accounts import count_shards, side_counts
 from bitextmine.config import ShardConfig
+from bitextmine.counts import count_shards, side_counts
 from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import encode_sentences, progress_path
 from bitextmine.errors import UsageError
 from bitextmine.files import atomic_write, explained_write, read_json, write_json
-from bitextmine.shard_files import ShardFiles
 from bitextmine.storing import RowFormat, RowMaker, damaged_projection, plain_rows
 from bitextmine.texts import Sentences
-from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
 
 LOG = logging.getLogger(__name__)
 

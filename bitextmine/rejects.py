@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bitextmine.accounts import count_shards, reject_records
 from bitextmine.config import ShardConfig
+from bitextmine.counts import count_shards, reject_records
 from bitextmine.files import map_array
 from bitextmine.output.destination import open_output
 from bitextmine.output.records import one_line

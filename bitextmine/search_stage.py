@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bitextmine.config import SEARCH_METHODS, SearchConfig, settings_of
+from bitextmine.counts import shard_sizes
 from bitextmine.encoding import check_embeddings
 from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown, shown
@@ -25,7 +26,6 @@ from bitextmine.searching import (
     remove_merged_blocks,
     search_block,
     set_grid,
-    shard_sizes,
     stored_dim,
 )
 from bitextmine.workdir import SIDES, Side, Workdir

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bitextmine.accounts import count_shards
 from bitextmine.arrays import Ids
+from bitextmine.counts import shard_sizes
 from bitextmine.engines.device_worker import Report
 from bitextmine.errors import WorkdirError
 from bitextmine.files import fingerprint, is_unchanged, map_array, read_json, write_json
@@ -163,12 +163,6 @@ def missing_blocks(workdir: Workdir, grid: Grid) -> list[tuple[int, int]]:
         for side in SIDES
     )
     return [(i, j) for i in range(len(src)) for j in range(len(tgt)) if src[i] or tgt[j]]
-
-
-def shard_sizes(workdir: Workdir, side: Side) -> list[int]:
-    """Return how many sentences each shard has."""
-    shards = range(count_shards(workdir, side))
-    return [int(read_json(workdir.shard(side, shard).done)["unique"]) for shard in shards]
 
 
 def read_grid(workdir: Workdir) -> Grid:

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bitextmine.accounts import count_shards
 from bitextmine.arrays import Ids
+from bitextmine.counts import count_shards
 from bitextmine.files import map_array
 from bitextmine.output.records import Origin
-from bitextmine.shard_files import ShardFiles
-from bitextmine.workdir import LINE_BITS, Side, Workdir
+from bitextmine.workdir import LINE_BITS, ShardFiles, Side, Workdir
 
 ROW_BITS = 32  # a place is shard << 32 | row
 

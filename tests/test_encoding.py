@@ -11,16 +11,14 @@ import pytest
 from toy import TOY_INFO, ToyEncoder
 
 from bitextmine import encoding
-from bitextmine.config import ShardConfig
+from bitextmine.config import EncoderOptions, ShardConfig
 from bitextmine.encoders.base import Encoded
-from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import check_embeddings, encode_shard, progress_path
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.files import read_json
-from bitextmine.shard_files import ShardFiles
 from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
-from bitextmine.workdir import Workdir
+from bitextmine.workdir import ShardFiles, Workdir
 
 SOURCE = EncoderSource(
     info=TOY_INFO, options=EncoderOptions(), devices=("cpu",), description=None, weights="tests"

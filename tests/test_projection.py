@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from toy import TOY_INFO, ToyEncoder
 
 from bitextmine import pipeline, storing
-from bitextmine.accounts import count_shards
 from bitextmine.arrays import Doubles, Stored
 from bitextmine.axes import principal_axes, rotation, second_moments
 from bitextmine.config import MineConfig, Store
+from bitextmine.counts import count_shards
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import EncoderError, UsageError, WorkdirError
 from bitextmine.model_choice import ModelChoice

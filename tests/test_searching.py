@@ -16,19 +16,14 @@ from bitextmine.config import (
     ShardConfig,
     search_method,
 )
+from bitextmine.counts import shard_sizes
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.files import read_json
 from bitextmine.runcard import RunCard
 from bitextmine.search import grid
 from bitextmine.search.exact import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.searching import (
-    check_neighbours,
-    read_grid,
-    shard_sizes,
-    stored_dim,
-    stored_neighbours,
-)
+from bitextmine.searching import check_neighbours, read_grid, stored_dim, stored_neighbours
 from bitextmine.workdir import SIDES, Side, Workdir
 
 pytestmark = pytest.mark.usefixtures("toy")

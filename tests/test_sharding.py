@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitextmine import buckets, sharding
-from bitextmine.accounts import count_shards, reject_records, side_counts
 from bitextmine.config import ShardConfig
+from bitextmine.counts import count_shards, reject_records, side_counts
 from bitextmine.errors import InputError, UsageError, WorkdirError
 from bitextmine.pipeline import shard
 from bitextmine.runcard import RunCard

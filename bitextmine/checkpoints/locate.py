@@ -9,7 +9,7 @@ from pathlib import Path
 from bitextmine.checkpoints.hub import cached_snapshot, snapshot
 from bitextmine.checkpoints.layout import CONFIG, default_folder
 from bitextmine.checkpoints.manifest import read_manifest
-from bitextmine.encoders.names import M_ST5, M_ST5_ADAPTER, M_ST5_BASE
+from bitextmine.config import M_ST5, M_ST5_ADAPTER, M_ST5_BASE
 from bitextmine.encoders.presets import Preset, preset_called, preset_of
 from bitextmine.errors import EncoderError
 

@@ -34,7 +34,7 @@ from bitextmine.checkpoints.t5_encoder import (
     stored_name,
 )
 from bitextmine.checkpoints.tensors import Checkpoint, open_checkpoint
-from bitextmine.encoders.names import M_ST5, M_ST5_ADAPTER, M_ST5_BASE
+from bitextmine.config import M_ST5, M_ST5_ADAPTER, M_ST5_BASE
 from bitextmine.encoders.presets import preset_of
 from bitextmine.errors import EncoderError
 from bitextmine.progress import bar

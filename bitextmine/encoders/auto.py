@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from bitextmine.config import M_ST5
 from bitextmine.encoders.base import EncoderInfo
-from bitextmine.encoders.names import M_ST5
 from bitextmine.encoders.registry import READY, encoder_info, readiness
 from bitextmine.errors import EncoderError
 from bitextmine.languages import language_name, normalise_language

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bitextmine.encoders.options import Dtype
+from bitextmine.config import Dtype
 from bitextmine.errors import UsageError
 from bitextmine.machine import CPU
 

@@ -7,8 +7,8 @@ and 112 languages; published, from the raw result files of MTEB
 
 from dataclasses import dataclass
 
+from bitextmine.config import M_ST5, M_ST5_ADAPTER
 from bitextmine.encoders.base import EncoderInfo
-from bitextmine.encoders.names import M_ST5, M_ST5_ADAPTER
 
 # The codes on the model card of intfloat/multilingual-e5-small: those of XLM-R.
 _XLM_R = """

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from bitextmine.config import M_ST5
 from bitextmine.encoders.base import Encoder, EncoderInfo
-from bitextmine.encoders.names import M_ST5
 from bitextmine.encoders.presets import PRESETS, XLM_R_LANGUAGES
 from bitextmine.errors import EncoderError
 

@@ -7,9 +7,9 @@ from typing import Any
 from bitextmine.checkpoints.layout import is_weights, local_files
 from bitextmine.checkpoints.locate import Located, is_checkpoint, locate
 from bitextmine.checkpoints.manifest import weights_hash
+from bitextmine.config import EncoderOptions
 from bitextmine.encoders.base import Encoder, EncoderInfo
 from bitextmine.encoders.dtype import resolve_dtype
-from bitextmine.encoders.options import EncoderOptions
 from bitextmine.encoders.registry import (
     encoder_info,
     installed_package,

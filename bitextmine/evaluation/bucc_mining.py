@@ -13,10 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from bitextmine import pipeline
-from bitextmine.accounts import count_shards, side_counts
 from bitextmine.arrays import Bools, Halfs, Ids
 from bitextmine.config import SelectConfig
-from bitextmine.encoding import encoded_counts
+from bitextmine.counts import count_shards, encoded_counts, side_counts
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.bucc_task import BuccTask, mining_config
 from bitextmine.evaluation.models import NamedModel

@@ -14,7 +14,7 @@ import torch
 
 from bitextmine.checkpoints.locate import Located, locate
 from bitextmine.checkpoints.manifest import weights_hash
-from bitextmine.encoders.options import EncoderOptions
+from bitextmine.config import EncoderOptions
 from bitextmine.encoders.transformer.description import Description, describe
 from bitextmine.encoders.transformer.encoder import unpooled_tokens
 from bitextmine.errors import EncoderError, UsageError

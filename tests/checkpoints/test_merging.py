@@ -15,7 +15,7 @@ from bitextmine.arrays import Floats
 from bitextmine.checkpoints import merging as module
 from bitextmine.checkpoints.manifest import read_manifest, verify_manifest
 from bitextmine.checkpoints.merging import merge
-from bitextmine.encoders.options import EncoderOptions
+from bitextmine.config import EncoderOptions
 from bitextmine.encoders.sources import load_source, resolve_source
 from bitextmine.errors import EncoderError, OutputError
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import small_models
 
-from bitextmine.encoders.options import EncoderOptions
+from bitextmine.config import EncoderOptions
 from bitextmine.encoders.registry import encoder_info, installed_package
 from bitextmine.encoders.sources import (
     EncoderSource,

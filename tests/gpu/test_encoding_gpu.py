@@ -13,8 +13,8 @@ import small_models as small
 import torch
 
 from bitextmine.arrays import Floats
+from bitextmine.config import EncoderOptions, Pooling
 from bitextmine.demo import SAMPLE
-from bitextmine.encoders.options import EncoderOptions, Pooling
 from bitextmine.encoders.sources import load_source, resolve_source
 from bitextmine.encoders.transformer.heads import pool
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bitextmine.encoders.options import Pooling
+from bitextmine.config import Pooling
 from bitextmine.encoders.transformer.json_files import damaged, number, part, read_object
 from bitextmine.encoders.transformer.model_kinds import (
     model_type_of,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitextmine.checkpoints.tensors import open_checkpoint
-from bitextmine.encoders.options import Pooling
+from bitextmine.config import Pooling
 from bitextmine.encoders.transformer.description import DenseLayer, Description
 from bitextmine.errors import EncoderError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bitextmine.checkpoints.layout import read_modules
-from bitextmine.encoders.options import Pooling
+from bitextmine.config import Pooling
 from bitextmine.encoders.transformer.json_files import (
     damaged,
     number,

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from small_models import library
 from torch import Tensor
 
-from bitextmine.encoders.options import EncoderOptions
+from bitextmine.config import EncoderOptions
 from bitextmine.encoders.sources import load_source, resolve_source
 from bitextmine.encoders.transformer.description import describe
 from bitextmine.encoders.transformer.flat_bert import FlatBert

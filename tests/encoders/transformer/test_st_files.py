@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from model_files import BERT, MEAN, Files, modules, pooled, with_dense, write
 
-from bitextmine.encoders.options import Pooling
+from bitextmine.config import Pooling
 from bitextmine.encoders.transformer.description import DenseLayer, describe
 from bitextmine.errors import EncoderError
 

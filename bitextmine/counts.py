@@ -1,4 +1,4 @@
-"""What became of every line: the counts of sharding, and the rejected lines themselves."""
+"""What became of every line and sentence, and the rejected lines themselves."""
 
 import io
 import json
@@ -8,7 +8,9 @@ from typing import Any
 
 import zstandard
 
-from bitextmine.files import read_json
+from bitextmine.files import (
+    read_json,
+)
 from bitextmine.workdir import Side, Workdir
 
 
@@ -17,7 +19,7 @@ def count_shards(workdir: Workdir, side: Side) -> int:
     return int(read_json(workdir.shard_plan(side))["shards"])
 
 
-def told_rejects(workdir: Workdir, side: Side) -> str:
+def format_rejects(workdir: Workdir, side: Side) -> str:
     """Say in a few words how many lines were read, and why some were rejected."""
     counts = side_counts(workdir, side)
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in counts["rejected"].items())
@@ -44,3 +46,18 @@ def reject_records(workdir: Workdir, side: Side) -> Iterator[dict[str, Any]]:
         with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
             for line in io.TextIOWrapper(stream, encoding="utf-8", newline="\n"):
                 yield json.loads(line)
+
+
+def encoded_counts(workdir: Workdir, side: Side) -> dict[str, int]:
+    """Add up the counts of encoding over the shards of a side."""
+    total = {"truncated": 0, "unusable": 0}
+    for shard in range(count_shards(workdir, side)):
+        counts = read_json(workdir.shard(side, shard).encoded)
+        total = {key: total[key] + counts[key] for key in total}
+    return total
+
+
+def shard_sizes(workdir: Workdir, side: Side) -> list[int]:
+    """Return how many sentences each shard has."""
+    shards = range(count_shards(workdir, side))
+    return [int(read_json(workdir.shard(side, shard).done)["unique"]) for shard in shards]
