@@ -23,7 +23,7 @@ from bitextmine import MineConfig, mine
 from bitextmine.arrays import Halfs
 from bitextmine.counts import count_shards
 from bitextmine.machine import describe_machine
-from bitextmine.texts import Sentences
+from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Side, Workdir
 
 Scored = list[tuple[float, int, int]]  # margin, src and tgt sentence number

@@ -12,8 +12,9 @@ from bitextmine.errors import BitextmineError
 from bitextmine.version import __version__
 
 if TYPE_CHECKING:
-    from bitextmine.output.records import Origin, Pair
+    from bitextmine.output.records import Pair
     from bitextmine.pipeline import Mined, mine
+    from bitextmine.shard.sentences import Origin
 
 __all__ = ["BitextmineError", "MineConfig", "Mined", "Origin", "Pair", "__version__", "mine"]
 

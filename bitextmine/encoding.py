@@ -32,8 +32,8 @@ from bitextmine.files import (
 )
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
+from bitextmine.shard.sentences import TextFile, shard_texts
 from bitextmine.storing import RowFormat, RowMaker, load_projection, plain_rows
-from bitextmine.texts import TextFile, shard_texts
 from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
 
 _HEADER_BYTES = 128  # of a version 1 .npy file

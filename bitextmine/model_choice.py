@@ -16,8 +16,8 @@ from bitextmine.files import read_json, write_json
 from bitextmine.languages import identify_language, normalise_language
 from bitextmine.machine import CPU, visible_gpus
 from bitextmine.runcard import RunCard
+from bitextmine.shard.sentences import Sentences
 from bitextmine.storing import RowFormat, row_format
-from bitextmine.texts import Sentences
 from bitextmine.workdir import Side, Workdir
 
 LOG = logging.getLogger(__name__)

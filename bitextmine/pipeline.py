@@ -14,7 +14,6 @@ from bitextmine.config import (
     ShardConfig,
     settings_of,
 )
-from bitextmine.corpus import expand_inputs
 from bitextmine.counts import count_shards, encoded_counts, side_counts
 from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import all_encoded, check_usable, encode_shard
@@ -64,7 +63,10 @@ from bitextmine.searching import (
     stored_neighbours,
 )
 from bitextmine.selection import Scratch, select_from_disk
-from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
+from bitextmine.shard.build import build_shard, plan_shards
+from bitextmine.shard.corpus import expand_inputs
+from bitextmine.shard.numbering import number_sentences
+from bitextmine.shard.split import split_file
 from bitextmine.storing import row_format
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
 

@@ -23,8 +23,8 @@ from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import encode_sentences, progress_path
 from bitextmine.errors import UsageError
 from bitextmine.files import atomic_write, explained_write, read_json, write_json
+from bitextmine.shard.sentences import Sentences
 from bitextmine.storing import RowFormat, RowMaker, damaged_projection, plain_rows
-from bitextmine.texts import Sentences
 from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
 
 LOG = logging.getLogger(__name__)

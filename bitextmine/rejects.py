@@ -11,7 +11,7 @@ from bitextmine.counts import count_shards, reject_records
 from bitextmine.files import map_array
 from bitextmine.output.destination import open_output
 from bitextmine.output.records import one_line
-from bitextmine.texts import shard_texts
+from bitextmine.shard.sentences import shard_texts
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir
 
 REPEATS = 1 << 16  # duplicates looked up at a time

@@ -14,7 +14,7 @@ from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs
 from bitextmine.output.destination import ByteSink, check_file, destinations, is_special
 from bitextmine.runcard import card_path
 from bitextmine.select import PairBlocks, Pairs
-from bitextmine.texts import Sentences
+from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Workdir
 
 Languages = tuple[str, str]  # of src and tgt, as codes; "" if unknown

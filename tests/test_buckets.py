@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitextmine.buckets import BucketReader, BucketWriter, Strings
+from bitextmine.shard.buckets import BucketReader, BucketWriter, Strings
 
 N_BUCKETS = 16
 LINES = st.lists(

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from bitextmine import compression
 from bitextmine.config import ShardConfig
-from bitextmine.corpus import Line, expand_inputs, normalise, read_lines
 from bitextmine.errors import InputError
+from bitextmine.shard.corpus import Line, expand_inputs, normalise, read_lines
 
 TEXT = "Guten Tag.\nZweite Zeile – mit Strich.\n".encode()
 SENTENCES = ["Guten Tag.", "Zweite Zeile – mit Strich."]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitextmine.duplicates import first_occurrences
+from bitextmine.shard.build import first_occurrences
 
 
 def test_first_occurrences_by_hand() -> None:

@@ -17,7 +17,9 @@ from bitextmine.encoders.sources import EncoderSource
 from bitextmine.encoding import check_embeddings, encode_shard, progress_path
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.files import read_json
-from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
+from bitextmine.shard.build import build_shard, plan_shards
+from bitextmine.shard.numbering import number_sentences
+from bitextmine.shard.split import split_file
 from bitextmine.workdir import ShardFiles, Workdir
 
 SOURCE = EncoderSource(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bitextmine.arrays import Ids
 from bitextmine.files import write_json
-from bitextmine.numbering import ID_BYTES, number_sentences
+from bitextmine.shard.numbering import ID_BYTES, number_sentences
 from bitextmine.workdir import Workdir
 
 

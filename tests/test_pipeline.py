@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import TOY_INFO, ToyEncoder
 
-from bitextmine import MineConfig, buckets, mine, pipeline, search_stage
+from bitextmine import MineConfig, mine, pipeline, search_stage
 from bitextmine.config import SelectConfig
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import BitextmineError, EncoderError, OutputError, WorkdirError
 from bitextmine.model_choice import default_threshold
 from bitextmine.runcard import RunCard
 from bitextmine.search import grid
+from bitextmine.shard import buckets
 
 NAMES = [
     "Anna",

@@ -13,7 +13,7 @@ from bitextmine.results import PAIR_BYTES, pair_records, write_results
 from bitextmine.runcard import RunCard
 from bitextmine.select import Pairs
 from bitextmine.selection.records import StoredPairs, make_records
-from bitextmine.texts import Sentences
+from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Workdir
 
 N = 50

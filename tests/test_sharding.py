@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitextmine import buckets, sharding
+from bitextmine import sharding
 from bitextmine.config import ShardConfig
 from bitextmine.counts import count_shards, reject_records, side_counts
 from bitextmine.errors import InputError, UsageError, WorkdirError
 from bitextmine.pipeline import shard
 from bitextmine.runcard import RunCard
-from bitextmine.sharding import build_shard, split_file
-from bitextmine.texts import Sentences, shard_texts
+from bitextmine.shard import buckets
+from bitextmine.shard.build import build_shard
+from bitextmine.shard.sentences import Sentences, shard_texts
+from bitextmine.shard.split import split_file
 from bitextmine.workdir import Workdir
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from bitextmine.config import ShardConfig
-from bitextmine.output.records import Origin
-from bitextmine.sharding import build_shard, number_sentences, plan_shards, split_file
-from bitextmine.texts import Sentences
+from bitextmine.shard.build import build_shard, plan_shards
+from bitextmine.shard.numbering import number_sentences
+from bitextmine.shard.sentences import Origin, Sentences
+from bitextmine.shard.split import split_file
 from bitextmine.workdir import Workdir
 
 LINES = [f"{'é' * (n % 5)} – Satz {n}".strip() for n in range(200)]

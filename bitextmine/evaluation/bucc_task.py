@@ -8,9 +8,9 @@ import numpy as np
 
 from bitextmine.arrays import Ids
 from bitextmine.config import MineConfig
-from bitextmine.corpus import read_lines
 from bitextmine.errors import InputError, UsageError
 from bitextmine.evaluation import files
+from bitextmine.shard.corpus import read_lines
 
 _FORMAT = "give lines of id<TAB>sentence, as in BUCC"
 _GOLD = "give lines of src id<TAB>tgt id, in the order of --src and --tgt"

@@ -2,7 +2,8 @@
 
 from bitextmine.output.destination import check_destination, save_pairs, write_pairs
 from bitextmine.output.options import OutputOptions
-from bitextmine.output.records import Origin, Pair
+from bitextmine.output.records import Pair
+from bitextmine.shard.sentences import Origin
 
 __all__ = [
     "Origin",

@@ -4,32 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bitextmine.shard.sentences import Origin
+
 # Every character at which some reader of lines or tab-separated columns would cut.
 _BREAKS = re.compile("\r\n|[\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029]")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a sentence was first read.
-
-    Attributes
-    ----------
-    file : str
-        The input as the user named it.
-    line : int
-        Counted from 1.
-    key : str or None
-        The user's own id of the sentence, from an input of ``id<TAB>sentence`` lines.
-    """
-
-    file: str
-    line: int
-    key: str | None = None
-
-    @property
-    def id(self) -> str:
-        """The user's own id, or else ``file:line``."""
-        return self.key or f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import re
 from xml.sax.saxutils import escape
 
 from bitextmine.output.options import OutputOptions
-from bitextmine.output.records import Origin, Pair, PairFormat, decimal, one_line
+from bitextmine.output.records import Pair, PairFormat, decimal, one_line
+from bitextmine.shard.sentences import Origin
 from bitextmine.version import __version__
 
 # All that is no Char of XML 1.0, https://www.w3.org/TR/xml/#charsets; no escape makes it legal.

@@ -1,19 +1,7 @@
-"""Input files -> shards of unique sentences, in bounded memory, by content hash.
+"""One input file -> its lines, normalised, in hash buckets; what is no sentence, in the rejects.
 
-Every accepted line goes into one of 4096 buckets by the hash of its text, so all
-copies of a sentence meet in one bucket whichever file they come from, and
-dropping duplicates there is exact without any global state. Two sentences count
-as copies when the 128-bit BLAKE2b digests of their normalised text agree.
-
-A sentence's id is where it was first read, ``file << 40 | line``: it is the same
-however many shards there are, and sorting by it is sorting by place. Its number
-is its rank by id among the unique sentences of its side.
-
-Memory holds lines on their way to buckets, and then one shard, whatever the corpus.
-
-Tasks: ``split_file`` (one input file), ``plan_shards`` (a side), ``build_shard``
-(one shard), ``number_sentences`` (a side, in `bitextmine.numbering`). Each does
-nothing when its result is there already.
+Every accepted line goes into one of 4096 buckets by the hash of its text, so all copies of a
+sentence meet in one bucket whichever file they come from.
 """
 
 import hashlib
@@ -23,30 +11,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
-from bitextmine.buckets import BucketReader, BucketWriter, Strings
 from bitextmine.compression import open_input
 from bitextmine.config import STDIN, ShardConfig
-from bitextmine.corpus import Line, read_lines
-from bitextmine.duplicates import first_occurrences
-from bitextmine.errors import UsageError, WorkdirError
+from bitextmine.errors import WorkdirError
 from bitextmine.files import atomic_write, checksum, read_json, write_json
-from bitextmine.machine import format_bytes, working_memory
-from bitextmine.numbering import number_sentences
+from bitextmine.machine import working_memory
 from bitextmine.progress import bar
+from bitextmine.shard.buckets import BUCKET_BITS, BUCKETS, BucketWriter
+from bitextmine.shard.corpus import Line, read_lines
 from bitextmine.workdir import LINE_BITS, Side, Workdir
 
 LOG = logging.getLogger(__name__)
 
-__all__ = ["build_shard", "number_sentences", "plan_shards", "split_file"]
-
-BUCKET_BITS = 12
-BUCKETS = 1 << BUCKET_BITS  # a shard is one bucket at least: 4096 of 250,000 are 10^9 sentences
-LINE_BYTES = 128  # that telling duplicates takes for each line of a shard
-SENTENCE_BYTES = 64  # that a sentence takes after that, beside its text and key
 NAMED_LINES = 5  # line numbers named in a warning; all are in the rejects file
 
 
@@ -179,79 +157,3 @@ def _refuse_changed_input(path: str, done: dict[str, Any]) -> None:
             f"{path} has changed since this work directory read it",
             hint="use another --workdir for the new content",
         )
-
-
-def plan_shards(root: Path, side: Side, config: ShardConfig) -> None:
-    """Group the buckets of a side into shards of about ``shard_size`` sentences."""
-    workdir = Workdir(root)
-    if workdir.shard_plan(side).exists():
-        return
-    accepted = 0
-    for file in range(len(config.paths(side))):
-        done = read_json(workdir.lines_done(side, file))
-        accepted += done["read"] - sum(done["rejected"].values())
-    shards = min(BUCKETS, max(1, -(-accepted // config.shard_size)))
-    bounds = [BUCKETS * shard // shards for shard in range(shards + 1)]
-    write_json(workdir.shard_plan(side), {"shards": shards, "bucket_bounds": bounds})
-
-
-def build_shard(root: Path, side: Side, shard: int, config: ShardConfig) -> None:
-    """Gather the buckets of one shard from all files, and drop exact duplicates.
-
-    The first occurrence of a sentence stays; the others are kept as a list of
-    (id, id of the first). Rows are in the order of ids.
-
-    Raises
-    ------
-    UsageError
-        The shard does not fit into the memory.
-    OutputError
-        The disk is full.
-    """
-    workdir = Workdir(root)
-    files = workdir.shard(side, shard)
-    if files.done.exists():
-        return
-    files.folder.mkdir(exist_ok=True)
-    memory = working_memory(config.memory)
-    lines = _shard_lines(workdir, side, shard, config)
-    table = lines.read_table(most=memory // LINE_BYTES)
-    if table is None:
-        raise _too_large(f"{side} shard {shard} has more lines than", memory)
-    first, repeated = first_occurrences(table.digests, table.ids)
-    _save(files.duplicates, np.stack([table.ids[repeated.rows], repeated.first_ids], axis=1))
-    _save(files.ids, table.ids[first])
-    lengths = table.lengths[:, first]
-    counts = {"accepted": len(table.ids), "duplicates": len(repeated.rows), "unique": len(first)}
-    del table, repeated  # the texts need the room
-    if int(lengths.sum(dtype=np.int64)) + SENTENCE_BYTES * len(first) > memory:
-        raise _too_large(f"{side} shard {shard} has more text than", memory)
-    texts, keys = lines.read_strings(first, lengths)
-    _save_strings(files.text, files.offsets, texts)
-    if keys.content:
-        _save_strings(files.keys, files.key_offsets, keys)
-    write_json(files.done, counts)
-
-
-def _shard_lines(workdir: Workdir, side: Side, shard: int, config: ShardConfig) -> BucketReader:
-    bounds = read_json(workdir.shard_plan(side))["bucket_bounds"]
-    files = [workdir.lines(side, file) for file in range(len(config.paths(side)))]
-    return BucketReader(files, BUCKETS, slice(bounds[shard], bounds[shard + 1]))
-
-
-def _too_large(problem: str, memory: int) -> UsageError:
-    return UsageError(
-        f"{problem} fits the {format_bytes(memory)} of memory left for it",
-        hint="give more --memory, or a smaller --shard-size with another --workdir",
-    )
-
-
-def _save(path: Path, array: NDArray[Any]) -> None:
-    with atomic_write(path) as file:
-        np.save(file, array, allow_pickle=False)
-
-
-def _save_strings(path: Path, offsets_path: Path, strings: Strings) -> None:
-    with atomic_write(path) as file:
-        file.write(strings.content)
-    _save(offsets_path, strings.offsets)

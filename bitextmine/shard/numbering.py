@@ -9,7 +9,7 @@ from bitextmine.arrays import Ids
 from bitextmine.counts import count_shards, format_rejects
 from bitextmine.errors import InputError
 from bitextmine.files import Scratch, atomic_write, map_array, read_json
-from bitextmine.texts import ROW_BITS
+from bitextmine.shard.sentences import ROW_BITS
 from bitextmine.workdir import ShardFiles, Side, Workdir
 
 NUMBERING_BYTES = 64 << 20  # more is hardly faster

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bitextmine.arrays import Ids
 
 FLUSH_BYTES = 256 << 20  # more makes frames no cheaper to read
+
 _LINE_BYTES = 200  # of a held line, beside its text and key
 
 Digests = NDArray[np.uint64]
@@ -252,3 +253,8 @@ def _room(lengths: NDArray[np.uint32]) -> Strings:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
     return Strings(bytearray(int(offsets[-1])), offsets)
+
+
+BUCKET_BITS = 12
+
+BUCKETS = 1 << BUCKET_BITS  # a shard is one bucket at least: 4096 of 250,000 are 10^9 sentences

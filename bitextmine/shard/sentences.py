@@ -1,6 +1,7 @@
 """Sentences of finished shards, read from disk by row or by number."""
 
 import mmap
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,33 @@ import numpy as np
 from bitextmine.arrays import Ids
 from bitextmine.counts import count_shards
 from bitextmine.files import map_array
-from bitextmine.output.records import Origin
 from bitextmine.workdir import LINE_BITS, ShardFiles, Side, Workdir
 
 ROW_BITS = 32  # a place is shard << 32 | row
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a sentence was first read.
+
+    Attributes
+    ----------
+    file : str
+        The input as the user named it.
+    line : int
+        Counted from 1.
+    key : str or None
+        The user's own id of the sentence, from an input of ``id<TAB>sentence`` lines.
+    """
+
+    file: str
+    line: int
+    key: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The user's own id, or else ``file:line``."""
+        return self.key or f"{self.file}:{self.line}"
 
 
 class TextFile:

@@ -1,0 +1,1 @@
+"""Text files -> shards of unique, numbered sentences."""
