@@ -28,12 +28,12 @@ from sentences import DATA
 
 from bitextmine import MineConfig, pipeline
 from bitextmine.arrays import Floats, Halfs, Stored
-from bitextmine.axes import multiplied, principal_axes, rotation, second_moments
 from bitextmine.config import Store
+from bitextmine.encode.projection import multiplied, principal_axes, rotation, second_moments
+from bitextmine.encode.row_format import RowFormat, RowMaker
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.search.exact import two_way_neighbours
-from bitextmine.storing import RowFormat, RowMaker
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
 
 K = 4

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bitextmine.arrays import Floats
 from bitextmine.config import EncoderOptions
+from bitextmine.encode.shards import encode_shard
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.registry import register_encoder
 from bitextmine.encoders.sources import resolve_source
@@ -24,7 +25,6 @@ from bitextmine.encoders.transformer.encoder import chunk_rows
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import DeviceRunner, laid_out
 from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser
-from bitextmine.encoding import encode_shard
 from bitextmine.workdir import Workdir
 
 _BATCHES = (32, 128)  # sentences a batch of sentence-transformers: its default, and a larger one

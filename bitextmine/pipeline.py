@@ -15,23 +15,8 @@ from bitextmine.config import (
     settings_of,
 )
 from bitextmine.counts import count_shards, encoded_counts, side_counts
-from bitextmine.encoders.sources import EncoderSource
-from bitextmine.encoding import all_encoded, check_usable, encode_shard
-from bitextmine.engines.local import run_tasks
-from bitextmine.engines.shown import run_shown
-from bitextmine.files import read_json, write_json
-from bitextmine.languages import load_ahead
-from bitextmine.machine import usable_threads, working_memory
-from bitextmine.model_choice import (
-    ModelChoice,
-    choose_model,
-    default_threshold,
-    find_source,
-    vectors_identity,
-)
-from bitextmine.output import Pair
-from bitextmine.output.destination import ByteSink
-from bitextmine.projection import (
+from bitextmine.encode.choice import ModelChoice, choose_model, find_source, vectors_identity
+from bitextmine.encode.projection import (
     check_sample,
     draw_sample,
     encode_sample,
@@ -39,6 +24,16 @@ from bitextmine.projection import (
     projection_notes,
     remove_sample,
 )
+from bitextmine.encode.row_format import row_format
+from bitextmine.encode.shards import all_encoded, check_usable, encode_shard
+from bitextmine.encoders.sources import EncoderSource
+from bitextmine.engines.local import run_tasks
+from bitextmine.engines.shown import run_shown
+from bitextmine.files import read_json, write_json
+from bitextmine.languages import load_ahead
+from bitextmine.machine import usable_threads, working_memory
+from bitextmine.output import Pair
+from bitextmine.output.destination import ByteSink
 from bitextmine.rejects import write_rejects
 from bitextmine.results import (
     card_paths,
@@ -67,7 +62,7 @@ from bitextmine.shard.build import build_shard, plan_shards
 from bitextmine.shard.corpus import expand_inputs
 from bitextmine.shard.numbering import number_sentences
 from bitextmine.shard.split import split_file
-from bitextmine.storing import row_format
+from bitextmine.threshold import default_threshold
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
 
 LOG = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bitextmine.config import STDIN, OutputConfig, ShardConfig
+from bitextmine.encode.choice import ModelChoice
 from bitextmine.errors import UsageError
-from bitextmine.model_choice import ModelChoice
 from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs, write_pairs
 from bitextmine.output.destination import ByteSink, check_file, destinations, is_special
 from bitextmine.runcard import card_path

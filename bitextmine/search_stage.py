@@ -8,7 +8,7 @@ from typing import Any
 
 from bitextmine.config import SEARCH_METHODS, SearchConfig, settings_of
 from bitextmine.counts import shard_sizes
-from bitextmine.encoding import check_embeddings
+from bitextmine.encode.shards import check_embeddings
 from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown, shown
 from bitextmine.errors import UsageError, WorkdirError

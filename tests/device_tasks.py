@@ -74,7 +74,7 @@ def blunder(folder: Path, shard: int, *, device: str, report: Report) -> None:
 
 def warn(folder: Path, shard: int, *, device: str, report: Report) -> None:
     """Say something at two levels."""
-    log = logging.getLogger("bitextmine.encoding")
+    log = logging.getLogger("bitextmine.encode.shards")
     log.info("nobody asked for this")
     log.warning("%d sentences were cut", 3)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from toy import TOY_INFO, ToyEncoder
 
-from bitextmine import encoding
 from bitextmine.config import EncoderOptions, ShardConfig
+from bitextmine.encode import shards as encoding
+from bitextmine.encode.shards import check_embeddings, encode_shard, progress_path
 from bitextmine.encoders.base import Encoded
 from bitextmine.encoders.sources import EncoderSource
-from bitextmine.encoding import check_embeddings, encode_shard, progress_path
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.files import read_json
 from bitextmine.shard.build import build_shard, plan_shards

@@ -16,10 +16,10 @@ from bitextmine import MineConfig, mine, pipeline, search_stage
 from bitextmine.config import SelectConfig
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import BitextmineError, EncoderError, OutputError, WorkdirError
-from bitextmine.model_choice import default_threshold
 from bitextmine.runcard import RunCard
 from bitextmine.search import grid
 from bitextmine.shard import buckets
+from bitextmine.threshold import default_threshold
 
 NAMES = [
     "Anna",

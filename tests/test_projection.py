@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import TOY_INFO, ToyEncoder
 
-from bitextmine import pipeline, storing
+from bitextmine import pipeline
 from bitextmine.arrays import Doubles, Stored
-from bitextmine.axes import principal_axes, rotation, second_moments
 from bitextmine.config import MineConfig, Store
 from bitextmine.counts import count_shards
+from bitextmine.encode import row_format as storing
+from bitextmine.encode.choice import ModelChoice
+from bitextmine.encode.projection import principal_axes, projection_notes, rotation, second_moments
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import EncoderError, UsageError, WorkdirError
-from bitextmine.model_choice import ModelChoice
-from bitextmine.projection import projection_notes
 from bitextmine.runcard import RunCard
 from bitextmine.workdir import SIDES, Side, Workdir
 

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from toy import TOY_INFO
 
 from bitextmine.arrays import Doubles, Floats, Halfs, Stored
-from bitextmine.axes import rotation
 from bitextmine.config import EncodeConfig, Store
-from bitextmine.errors import EncoderError, UsageError, WorkdirError
-from bitextmine.storing import (
+from bitextmine.encode.projection import rotation
+from bitextmine.encode.row_format import (
     LEAST_SAMPLE,
     MOST_SAMPLE,
     SAMPLE_PER_DIMENSION,
@@ -25,6 +24,7 @@ from bitextmine.storing import (
     row_format,
     unit_halfs,
 )
+from bitextmine.errors import EncoderError, UsageError, WorkdirError
 from bitextmine.workdir import Workdir
 
 

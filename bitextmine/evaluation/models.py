@@ -11,12 +11,12 @@ import numpy as np
 
 from bitextmine.arrays import Floats
 from bitextmine.config import EncodeConfig
+from bitextmine.encode.choice import licence_warnings
 from bitextmine.encoders.base import Encoder, encode_windows
 from bitextmine.encoders.registry import version_warnings
 from bitextmine.encoders.sources import EncoderSource, load_source, resolve_source
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.machine import usable_threads
-from bitextmine.model_choice import licence_warnings
 from bitextmine.progress import bar
 from bitextmine.runcard import RunCard
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bitextmine.arrays import Doubles, Floats, Halfs, Ids
+from bitextmine.encode.row_format import unit_halfs
 from bitextmine.errors import InputError
 from bitextmine.evaluation.files import distinct_names, read_sentences
 from bitextmine.evaluation.models import NamedModel, Trial, run_trials
@@ -21,7 +22,6 @@ from bitextmine.machine import usable_threads
 from bitextmine.margin import compute_margins
 from bitextmine.runcard import RunCard
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.storing import unit_halfs
 
 K = 4  # neighbours a sentence, as in LASER
 METRICS = {

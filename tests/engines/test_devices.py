@@ -150,7 +150,7 @@ def test_warnings_of_workers_are_told_once_with_their_device(
 ) -> None:
     run(device_tasks.warn, folder, ["cuda:0", "cuda:1"], shards=1)
     assert caplog.record_tuples == [
-        ("bitextmine.encoding", logging.WARNING, "cuda:0: 3 sentences were cut")
+        ("bitextmine.encode.shards", logging.WARNING, "cuda:0: 3 sentences were cut")
     ]
 
 

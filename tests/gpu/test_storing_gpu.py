@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from bitextmine.axes import rotation
 from bitextmine.config import Store
-from bitextmine.storing import RowFormat, RowMaker
+from bitextmine.encode.projection import rotation
+from bitextmine.encode.row_format import RowFormat, RowMaker
 
 pytestmark = [
     pytest.mark.gpu,

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bitextmine.counts import count_shards, encoded_counts, side_counts
+from bitextmine.encode.row_format import RowFormat, RowMaker, load_projection, plain_rows
 from bitextmine.encoders.base import Encoded, Encoder, encode_windows
 from bitextmine.encoders.sources import EncoderSource, shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
@@ -33,7 +34,6 @@ from bitextmine.files import (
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.shard.sentences import TextFile, shard_texts
-from bitextmine.storing import RowFormat, RowMaker, load_projection, plain_rows
 from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
 
 _HEADER_BYTES = 128  # of a version 1 .npy file

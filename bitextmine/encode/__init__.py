@@ -1,0 +1,1 @@
+"""Sentences -> rows of vectors on disk."""
