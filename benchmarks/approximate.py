@@ -28,11 +28,11 @@ from bitextmine.config import SelectConfig
 from bitextmine.encoders.registry import encoder_info
 from bitextmine.encoders.use_m3 import UseM3
 from bitextmine.machine import usable_threads
-from bitextmine.search import approximate
-from bitextmine.search.approximate import exchange, search_index
-from bitextmine.search.exact import two_way_neighbours
-from bitextmine.search.index_building import build_index
-from bitextmine.search.index_plan import HNSW, ivf_factory, lists_read, number_of_lists
+from bitextmine.search.approximate import lookup as approximate
+from bitextmine.search.approximate.building import build_index
+from bitextmine.search.approximate.factory import HNSW, ivf_factory, lists_read, number_of_lists
+from bitextmine.search.approximate.lookup import exchange, search_index
+from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.method import choose_method
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows

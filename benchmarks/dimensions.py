@@ -33,7 +33,7 @@ from bitextmine.encode.projection import multiplied, principal_axes, rotation, s
 from bitextmine.encode.row_format import RowFormat, RowMaker
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
-from bitextmine.search.exact import two_way_neighbours
+from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
 
 K = 4

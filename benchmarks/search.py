@@ -24,9 +24,9 @@ import numpy as np
 import torch
 
 from bitextmine.arrays import Halfs
-from bitextmine.search.exact import SRC_BLOCK, TGT_BLOCK, two_way_neighbours
-from bitextmine.search.precision import GemmName, choose_dtype
-from bitextmine.search.workers import share_out
+from bitextmine.search.exact.precision import GemmName, choose_dtype
+from bitextmine.search.exact.two_way import SRC_BLOCK, TGT_BLOCK, two_way_neighbours
+from bitextmine.search.exact.workers import share_out
 
 REAL_TEXT = Path(__file__).parents[2] / "shared" / "data" / "mining"
 REAL_FILES = {

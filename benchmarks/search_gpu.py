@@ -33,12 +33,12 @@ from measuring import circumstances
 
 from bitextmine.arrays import Halfs
 from bitextmine.machine import usable_threads
-from bitextmine.search.device.block import multiply
-from bitextmine.search.device.engine import search_on_device
-from bitextmine.search.device.sizes import Sizes, fitting_sizes, free_bytes
+from bitextmine.search.exact.proof import as_neighbours
+from bitextmine.search.exact.side import Side
+from bitextmine.search.gpu.block import multiply
+from bitextmine.search.gpu.device_search import search_on_device
+from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_bytes
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.proof import as_neighbours
-from bitextmine.search.side import Side
 
 PACKAGES = ("torch", "triton", "numpy", "faiss-gpu", "faiss-gpu-cu12", "faiss-cpu")
 TARGETS = {4096: 0.8, 1024: 0.6}  # shares of the rate of bare products

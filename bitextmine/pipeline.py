@@ -43,19 +43,14 @@ from bitextmine.results import (
     write_results,
 )
 from bitextmine.runcard import RunCard
-from bitextmine.search_stage import (
+from bitextmine.search.panels import all_found, check_neighbours, note_neighbours, stored_neighbours
+from bitextmine.search.stage import (
     check_asked,
     check_vectors,
     search_exactly,
     search_with_index,
     settle_method,
     wanted_method,
-)
-from bitextmine.searching import (
-    all_found,
-    check_neighbours,
-    note_neighbours,
-    stored_neighbours,
 )
 from bitextmine.selection import Scratch, select_from_disk
 from bitextmine.shard.build import build_shard, plan_shards

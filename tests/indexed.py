@@ -7,8 +7,8 @@ from brute_force import unit
 from numpy.typing import NDArray
 
 from bitextmine.arrays import Halfs, Ids, Stored
-from bitextmine.search.approximate import search_index
-from bitextmine.search.index_building import build_index
+from bitextmine.search.approximate.building import build_index
+from bitextmine.search.approximate.lookup import search_index
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
 

@@ -18,7 +18,7 @@ from bitextmine import MineConfig
 from bitextmine.encoders.base import Encoded, EncoderInfo
 from bitextmine.encoders.registry import register_encoder
 from bitextmine.pipeline import mine
-from bitextmine.search.exact import two_way_neighbours
+from bitextmine.search.exact.two_way import two_way_neighbours
 
 SENTENCES = 200_000
 DIM = 16

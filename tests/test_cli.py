@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from test_pipeline import src_line, tgt_line
 
 import bitextmine
-from bitextmine import pipeline, search_stage
+from bitextmine import pipeline
 from bitextmine.cli import main
+from bitextmine.search import stage as search_stage
 
 COMMANDS = ("mine", "shard", "encode", "search", "select", "models", "demo")
 

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import TOY_INFO, ToyEncoder
 
-from bitextmine import MineConfig, mine, pipeline, search_stage
+from bitextmine import MineConfig, mine, pipeline
 from bitextmine.config import SelectConfig
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import BitextmineError, EncoderError, OutputError, WorkdirError
 from bitextmine.runcard import RunCard
 from bitextmine.search import grid
+from bitextmine.search import stage as search_stage
 from bitextmine.shard import buckets
 from bitextmine.threshold import default_threshold
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitextmine import MineConfig, indexing, mine, pipeline, search_stage, searching
+from bitextmine import MineConfig, mine, pipeline
 from bitextmine.config import (
     EncodeConfig,
     OutputConfig,
@@ -20,10 +20,12 @@ from bitextmine.counts import shard_sizes
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.files import read_json
 from bitextmine.runcard import RunCard
-from bitextmine.search import grid
-from bitextmine.search.exact import two_way_neighbours
+from bitextmine.search import grid, panels
+from bitextmine.search import stage as search_stage
+from bitextmine.search import tasks as search_tasks
+from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.searching import check_neighbours, read_grid, stored_dim, stored_neighbours
+from bitextmine.search.panels import check_neighbours, read_grid, stored_dim, stored_neighbours
 from bitextmine.workdir import SIDES, Side, Workdir
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -95,7 +97,7 @@ def test_blocks_that_are_done_are_not_computed_again(
 ) -> None:
     monkeypatch.setattr(grid, "CPU_ROWS", 35)
     tasks: list[tuple[Any, ...]] = []
-    real = searching.search_block
+    real = search_tasks.search_block
 
     def dies_in_the_fourth(*task: Any, **where: Any) -> None:
         tasks.append(task[1:3])
@@ -136,7 +138,7 @@ def test_with_less_memory_than_before_the_search_begins_anew(
     assert begun() == 1  # the old grid still fits
     assert not caplog.messages
     with monkeypatch.context() as patch:
-        patch.setattr(searching, "block_bytes", lambda *sizes, dim, k: 1 << 60)
+        patch.setattr(panels, "block_bytes", lambda *sizes, dim, k: 1 << 60)
         assert begun() == 3
     assert "begins anew, in smaller blocks" in caplog.text
     assert len(list(encoded.grid.parent.glob("*.npy"))) == 2 * 3 * 3
@@ -221,7 +223,7 @@ def test_more_shards_than_files_may_be_open(
     text.write_text("\n".join(f"word{n % 7} name{n}" for n in range(150)), "utf-8")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     monkeypatch.setattr(grid, "CPU_ROWS", 2)
-    monkeypatch.setattr(searching, "allow_open_files", lambda: None)
+    monkeypatch.setattr(panels, "allow_open_files", lambda: None)
     resource.setrlimit(resource.RLIMIT_NOFILE, (60, hard))
     try:
         mined = mine(
@@ -257,7 +259,7 @@ def test_a_search_with_an_index_goes_on_where_it_died(
 ) -> None:
     monkeypatch.setattr(grid, "CPU_ROWS", 30)
     config = SearchConfig(search="IVF4,Flat")
-    real, calls = getattr(indexing, dies_in), [0]
+    real, calls = getattr(search_tasks, dies_in), [0]
 
     def dies_in_the_second(*task: Any, **where: Any) -> None:
         calls[0] += 1

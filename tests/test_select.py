@@ -121,7 +121,7 @@ def laser_output(margin: str, retrieval: str, k: int) -> list[tuple[float, str, 
 @pytest.mark.parametrize("retrieval", ["max", "intersect"])
 @pytest.mark.parametrize("margin", get_args(Margin))
 def test_pairs_and_scores_are_those_of_laser(margin: Margin, retrieval: Retrieval, k: int) -> None:
-    from bitextmine.search.exact import two_way_neighbours
+    from bitextmine.search.exact.two_way import two_way_neighbours
 
     texts = [(GOLDEN / f"{side}.txt").read_text("utf-8").split("\n") for side in ("src", "tgt")]
     vectors = [np.load(GOLDEN / f"{side}.npy", allow_pickle=False) for side in ("src", "tgt")]

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from brute_force import brute_force, clustered
 
-from bitextmine.search.device import triton_kernels
-from bitextmine.search.device.engine import search_on_device
-from bitextmine.search.device.kernels import COLUMN_TILE, PLAIN, ROW_TILE
-from bitextmine.search.device.sizes import Sizes
-from bitextmine.search.proof import as_neighbours
-from bitextmine.search.side import Side
+from bitextmine.search.exact.proof import as_neighbours
+from bitextmine.search.exact.side import Side
+from bitextmine.search.gpu import triton_kernels
+from bitextmine.search.gpu.device_search import search_on_device
+from bitextmine.search.gpu.kernels import COLUMN_TILE, PLAIN, ROW_TILE
+from bitextmine.search.gpu.sizes import Sizes
 
 
 def check_tile_maxima() -> None:

@@ -111,7 +111,7 @@ def _corpus(workdir: Workdir, side: Side, protocol: Protocol) -> _Corpus:
 
 def _search(src: _Corpus, tgt: _Corpus, task: BuccTask, threads: int) -> Scored:
     """Find the pairs of all scores, and tell which are gold."""
-    from bitextmine.search.exact import two_way_neighbours
+    from bitextmine.search.exact.two_way import two_way_neighbours
 
     fwd, bwd = two_way_neighbours(
         src.vectors,

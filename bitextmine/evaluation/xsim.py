@@ -75,7 +75,7 @@ class AlignedSearch:
     def __init__(self, src: Floats, tgt: Floats, *, threads: int = 0) -> None:
         if src.shape != tgt.shape or src.ndim != 2 or len(src) == 0:
             raise ValueError(f"vectors of shapes {src.shape} and {tgt.shape} are not aligned pairs")
-        from bitextmine.search.exact import two_way_neighbours
+        from bitextmine.search.exact.two_way import two_way_neighbours
 
         ids = np.arange(len(src))
         self._units = tuple(unit_halfs(side, src.shape, "the encoder")[0] for side in (src, tgt))

@@ -1,1 +1,1 @@
-"""Finding the k nearest sentences on the other side, for every sentence of both sides."""
+"""Rows of vectors -> the k nearest sentences of every sentence, both ways."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from bitextmine.config import search_method
 from bitextmine.machine import PROGRAM_BYTES, format_bytes
-from bitextmine.search.index_plan import (
+from bitextmine.search.approximate.factory import (
     HNSW,
     LEAST_INDEXED,
     TRAINING_ROWS_A_LIST,
@@ -165,7 +165,7 @@ def _checked(method: Method, n_src: int, n_tgt: int, dim: int, memory: int) -> M
 def _exact_seconds(n_src: int, n_tgt: int, dim: int, devices: Sequence[str], threads: int) -> float:
     """Predict how long exact search takes."""
     if devices[0] == "cpu":
-        from bitextmine.search.precision import choose_dtype  # imports torch
+        from bitextmine.search.exact.precision import choose_dtype  # imports torch
 
         kind = str(choose_dtype("auto")).removeprefix("torch.")
         rate = CORE_FLOPS[kind] * threads

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bitextmine.config import Retrieval, SelectConfig
 from bitextmine.files import Scratch
-from bitextmine.search.lists import StoredNeighbours
+from bitextmine.search.neighbours import StoredNeighbours
 from bitextmine.select import LOWEST
 from bitextmine.selection.fates import BEYOND_TOP, PAIRED, take_one_to_one
 from bitextmine.selection.records import Records, StoredPairs

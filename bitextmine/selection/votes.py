@@ -11,7 +11,7 @@ from bitextmine.arrays import Doubles, Ids
 from bitextmine.config import Margin, Retrieval
 from bitextmine.files import Scratch
 from bitextmine.margin import count_undefined, neighbourhood_means, score_candidates
-from bitextmine.search.lists import StoredNeighbours
+from bitextmine.search.neighbours import StoredNeighbours
 from bitextmine.select import Best, best_candidates
 from bitextmine.selection.fates import Fates
 from bitextmine.selection.records import Records, make_records

@@ -18,18 +18,18 @@ from brute_force import (
 
 from bitextmine.arrays import Halfs, Stored
 from bitextmine.errors import EncoderError, UsageError
-from bitextmine.search.device import feed
-from bitextmine.search.device.block import multiply
-from bitextmine.search.device.engine import search_on_device
-from bitextmine.search.device.kernels import COLUMN_TILE, PLAIN, ROW_TILE, Kernels, choose_kernels
-from bitextmine.search.device.rows import DeviceRows
-from bitextmine.search.device.sizes import Sizes
-from bitextmine.search.exact import two_way_neighbours
+from bitextmine.search.exact.precision import device_error
+from bitextmine.search.exact.proof import as_neighbours
+from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.two_way import two_way_neighbours
+from bitextmine.search.gpu import feed
+from bitextmine.search.gpu.block import multiply
+from bitextmine.search.gpu.device_rows import DeviceRows
+from bitextmine.search.gpu.device_search import search_on_device
+from bitextmine.search.gpu.kernels import COLUMN_TILE, PLAIN, ROW_TILE, Kernels, choose_kernels
+from bitextmine.search.gpu.sizes import Sizes
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.precision import device_error
-from bitextmine.search.proof import as_neighbours
 from bitextmine.search.rows import Rows
-from bitextmine.search.side import Side
 
 GPU = "cuda:0"
 MIB = 1 << 20

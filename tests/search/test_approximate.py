@@ -13,14 +13,14 @@ from indexed import ENOUGH, as_int8, found_by, recall, translations
 
 from bitextmine.arrays import Halfs, Ids, Stored
 from bitextmine.errors import WorkdirError
-from bitextmine.search.approximate import exchange, rank_candidates, search_index
-from bitextmine.search.exact import two_way_neighbours
-from bitextmine.search.index_building import build_index
-from bitextmine.search.index_plan import HNSW, ivf_factory
+from bitextmine.search.approximate.building import build_index
+from bitextmine.search.approximate.factory import HNSW, ivf_factory
+from bitextmine.search.approximate.lookup import exchange, rank_candidates, search_index
+from bitextmine.search.exact.shortlists import EMPTY, positions, similarities
+from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
-from bitextmine.search.shortlists import EMPTY, positions, similarities
-from bitextmine.search.side import Side
 
 FACTORIES = (ivf_factory(1500, 32), HNSW, "IVF32,SQfp16", "PCA16,IVF16,Flat", "IVF16_HNSW8,Flat")
 
@@ -93,7 +93,7 @@ def test_shards_threads_and_blocks_change_nothing(factory: str, tmp_path: Path) 
 def test_sentences_with_too_few_candidates_are_searched_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bitextmine.search.approximate.lists_read", lambda lists: 1)
+    monkeypatch.setattr("bitextmine.search.approximate.lookup.lists_read", lambda lists: 1)
     src, tgt = translations(400, 600, 24)
     with caplog.at_level(logging.INFO):
         found = found_by(tmp_path, src, tgt, "IVF150,Flat", k=8)  # 4 vectors a list: -1 for half

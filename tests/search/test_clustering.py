@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitextmine.arrays import Floats
-from bitextmine.search.clustering import cluster
+from bitextmine.search.approximate.clustering import cluster
 
 
 def unit(rows: Floats) -> Floats:

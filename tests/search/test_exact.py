@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from bitextmine.arrays import Floats, Halfs, Ids
 from bitextmine.errors import EncoderError
-from bitextmine.search.exact import two_way_neighbours
+from bitextmine.search.exact.precision import GemmName, choose_dtype, measure_precision
+from bitextmine.search.exact.side import Side, pair_cosines
+from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.precision import GemmName, choose_dtype, measure_precision
-from bitextmine.search.side import Side, pair_cosines
 
 GEMMS: tuple[GemmName, ...] = ("float32", "bfloat16")
 
@@ -138,7 +138,7 @@ def test_ties_do_not_cost_a_look_at_every_pair(
         n_scored.append(len(rows))
         return pair_cosines(own, rows, other, candidates)
 
-    monkeypatch.setattr("bitextmine.search.proof.pair_cosines", count)
+    monkeypatch.setattr("bitextmine.search.exact.proof.pair_cosines", count)
     src = np.tile(unit(np.ones((1, 16))), (1000, 1))
     fwd, bwd = search(src, src, k=4, gemm=gemm)
     assert fwd.ids.tolist() == bwd.ids.tolist() == [[0, 1, 2, 3]] * 1000

@@ -7,10 +7,10 @@ import pytest
 from indexed import ENOUGH, translations
 
 from bitextmine.errors import EncoderError, OutputError, UsageError
-from bitextmine.search.index_building import build_index, draw_sample
-from bitextmine.search.index_plan import HNSW, ivf_factory
+from bitextmine.search.approximate.building import build_index, draw_sample
+from bitextmine.search.approximate.factory import HNSW, ivf_factory
+from bitextmine.search.exact.side import Side
 from bitextmine.search.rows import Rows
-from bitextmine.search.side import Side
 
 
 def built(

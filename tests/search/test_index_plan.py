@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from indexed import translations
 
 from bitextmine.errors import UsageError
-from bitextmine.search import index_plan
-from bitextmine.search.index_plan import (
+from bitextmine.search.approximate import factory as index_plan
+from bitextmine.search.approximate.factory import (
     HNSW,
     check_factory,
     check_index_memory,

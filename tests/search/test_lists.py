@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from bitextmine.errors import WorkdirError
-from bitextmine.search.lists import (
+from bitextmine.search.neighbours import (
     ENTRY,
+    Neighbours,
     StoredNeighbours,
     as_neighbours,
     open_lists,
     save_list_blocks,
     save_lists,
 )
-from bitextmine.search.neighbours import Neighbours
 
 
 def some(n: int, k: int, seed: int = 0) -> Neighbours:

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitextmine.search.exact import two_way_neighbours
-from bitextmine.search.merge import merge_neighbours
-from bitextmine.search.neighbours import Neighbours
+from bitextmine.search.exact.two_way import two_way_neighbours
+from bitextmine.search.neighbours import Neighbours, merge_neighbours
 
 
 def ranked(cosines: list[float], ids: list[int]) -> Neighbours:

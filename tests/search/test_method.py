@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from bitextmine.errors import UsageError
-from bitextmine.search import index_plan, method
-from bitextmine.search.index_plan import HNSW
+from bitextmine.search import method
+from bitextmine.search.approximate import factory as index_plan
+from bitextmine.search.approximate.factory import HNSW
 from bitextmine.search.method import Method, choose_method, told_seconds
 
 

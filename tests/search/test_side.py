@@ -5,8 +5,8 @@ import pytest
 from brute_force import clustered
 
 from bitextmine.errors import EncoderError
+from bitextmine.search.exact.side import Side
 from bitextmine.search.rows import Rows
-from bitextmine.search.side import Side
 
 IDS = np.array([7, 3, 5, 1])
 

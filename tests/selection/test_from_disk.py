@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from bitextmine.config import Margin, Retrieval, SelectConfig
 from bitextmine.errors import WorkdirError
 from bitextmine.files import Scratch
-from bitextmine.search.lists import StoredNeighbours, save_lists
-from bitextmine.search.neighbours import Neighbours
+from bitextmine.search.neighbours import Neighbours, StoredNeighbours, save_lists
 from bitextmine.select import Pairs, select_pairs
 from bitextmine.selection import select_from_disk, sorted_runs
 

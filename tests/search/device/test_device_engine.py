@@ -24,15 +24,15 @@ from hypothesis import strategies as st
 
 from bitextmine.arrays import Stored
 from bitextmine.errors import EncoderError, UsageError
-from bitextmine.search.device import lists
-from bitextmine.search.device.engine import search_on_device
-from bitextmine.search.device.kernels import PLAIN
-from bitextmine.search.device.rows import DeviceRows
-from bitextmine.search.device.sizes import Sizes
-from bitextmine.search.exact import two_way_neighbours
+from bitextmine.search.exact.proof import as_neighbours
+from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.two_way import two_way_neighbours
+from bitextmine.search.gpu import device_lists as lists
+from bitextmine.search.gpu.device_rows import DeviceRows
+from bitextmine.search.gpu.device_search import search_on_device
+from bitextmine.search.gpu.kernels import PLAIN
+from bitextmine.search.gpu.sizes import Sizes
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.proof import as_neighbours
-from bitextmine.search.side import Side
 
 SMALLEST = Sizes(128, 128, 128)
 MANY = Sizes(384, 128, 256)
@@ -145,8 +145,8 @@ def test_rows_may_offer_more_candidates_than_are_taken_at_once(
 ) -> None:
     monkeypatch.setattr(lists, "_PENDING", 3)
     monkeypatch.setattr(lists, "_PENDING_CELLS", 3)
-    monkeypatch.setattr("bitextmine.search.device.block._PIECE", 1 << 12)
-    monkeypatch.setattr("bitextmine.search.device.block._LEAST_PIECE", 128)
+    monkeypatch.setattr("bitextmine.search.gpu.block._PIECE", 1 << 12)
+    monkeypatch.setattr("bitextmine.search.gpu.block._LEAST_PIECE", 128)
     src, tgt = clustered(150, 300, 16)
     tgt[20:200] = tgt[3]
     assert_brute_force(src, tgt, 4, SMALLEST)

@@ -3,9 +3,9 @@
 import numpy as np
 from brute_force import clustered
 
-from bitextmine.search.device.found import Found
-from bitextmine.search.shortlists import EMPTY, pack, positions
-from bitextmine.search.side import Side
+from bitextmine.search.exact.shortlists import EMPTY, pack, positions
+from bitextmine.search.exact.side import Side
+from bitextmine.search.gpu.found import Found
 
 
 def test_only_rows_that_have_met_everything_are_remembered() -> None:

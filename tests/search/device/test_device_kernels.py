@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 
-from bitextmine.search.device import kernels
-from bitextmine.search.device.kernels import PLAIN, choose_kernels
+from bitextmine.search.gpu import kernels
+from bitextmine.search.gpu.kernels import PLAIN, choose_kernels
 
 
 def test_a_processor_gets_plain_torch() -> None:

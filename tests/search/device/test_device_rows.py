@@ -8,10 +8,10 @@ import torch
 from brute_force import clustered
 
 from bitextmine.arrays import Floats
-from bitextmine.search.device import kernels
-from bitextmine.search.device.kernels import PLAIN
-from bitextmine.search.device.rows import DeviceRows, Scales
-from bitextmine.search.side import Side
+from bitextmine.search.exact.side import Side
+from bitextmine.search.gpu import kernels
+from bitextmine.search.gpu.device_rows import DeviceRows, Scales
+from bitextmine.search.gpu.kernels import PLAIN
 
 
 def scales_of(side: Side, k: int, step: int) -> Floats:

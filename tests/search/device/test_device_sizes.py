@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitextmine.search.device.kernels import ROW_TILE
-from bitextmine.search.device.rows import padded
-from bitextmine.search.device.sizes import Sizes, fitting_sizes
+from bitextmine.search.gpu.device_rows import padded
+from bitextmine.search.gpu.kernels import ROW_TILE
+from bitextmine.search.gpu.sizes import Sizes, fitting_sizes
 
 GIB = 1 << 30
 

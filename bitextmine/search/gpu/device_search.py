@@ -17,13 +17,13 @@ from contextlib import contextmanager
 import torch
 
 from bitextmine.errors import UsageError
-from bitextmine.search.device.feed import stream_of
-from bitextmine.search.device.found import Found, Progress
-from bitextmine.search.device.kernels import Kernels, choose_kernels
-from bitextmine.search.device.panels import PanelSearch
-from bitextmine.search.device.sizes import Sizes, fitting_sizes, free_bytes
-from bitextmine.search.shortlists import Keys
-from bitextmine.search.side import Side
+from bitextmine.search.exact.shortlists import Keys
+from bitextmine.search.exact.side import Side
+from bitextmine.search.gpu.feed import stream_of
+from bitextmine.search.gpu.found import Found, Progress
+from bitextmine.search.gpu.kernels import Kernels, choose_kernels
+from bitextmine.search.gpu.resident import PanelSearch
+from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_bytes
 
 LOG = logging.getLogger(__name__)
 

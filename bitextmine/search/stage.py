@@ -13,21 +13,19 @@ from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown, shown
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.files import read_json, write_json
-from bitextmine.indexing import ask_index, exchange_panel, index_side
 from bitextmine.machine import CPU, usable_devices, usable_threads, working_memory
 from bitextmine.runcard import RunCard
+from bitextmine.search.approximate.factory import check_factory, load_faiss
 from bitextmine.search.grid import Grid
-from bitextmine.search.index_plan import check_factory, load_faiss
 from bitextmine.search.method import LONG_S, Method, choose_method
-from bitextmine.searching import (
-    merge_panel,
+from bitextmine.search.panels import (
     missing_blocks,
     planned_grid,
     remove_merged_blocks,
-    search_block,
     set_grid,
     stored_dim,
 )
+from bitextmine.search.tasks import ask_index, exchange_panel, index_side, merge_panel, search_block
 from bitextmine.workdir import SIDES, Side, Workdir
 
 LOG = logging.getLogger(__name__)

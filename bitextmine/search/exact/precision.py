@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from bitextmine.arrays import Floats
-from bitextmine.search.side import Side
-from bitextmine.search.workers import share_out
+from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.workers import share_out
 
 GemmName = Literal["auto", "float32", "bfloat16"]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitextmine.search.shortlists import EMPTY, Keys, pack, positions
-from bitextmine.search.side import Side
+from bitextmine.search.exact.shortlists import EMPTY, Keys, pack, positions
+from bitextmine.search.exact.side import Side
 
 Progress = Callable[[int], object]
 _ROWS = 1 << 16  # whose lists are looked through at a time

@@ -18,16 +18,16 @@ import numpy as np
 import torch
 
 from bitextmine.arrays import Ids, Stored
-from bitextmine.search.device.engine import search_on_device
-from bitextmine.search.device.found import Progress
+from bitextmine.search.exact.precision import GemmName, Precision, choose_dtype, measure_precision
+from bitextmine.search.exact.proof import Ranking, as_neighbours
+from bitextmine.search.exact.score_block import TILE, ScoreBlock
+from bitextmine.search.exact.shortlists import Keys, Shortlists
+from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.workers import share_out
+from bitextmine.search.gpu.device_search import search_on_device
+from bitextmine.search.gpu.found import Progress
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.precision import GemmName, Precision, choose_dtype, measure_precision
-from bitextmine.search.proof import Ranking, as_neighbours
 from bitextmine.search.rows import Rows
-from bitextmine.search.score_block import TILE, ScoreBlock
-from bitextmine.search.shortlists import Keys, Shortlists
-from bitextmine.search.side import Side
-from bitextmine.search.workers import share_out
 
 SRC_BLOCK = 1024  # with TGT_BLOCK, a block of similarities that stays in cache
 TGT_BLOCK = 2048

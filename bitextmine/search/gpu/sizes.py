@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from bitextmine.search.device.kernels import ROW_TILE
-from bitextmine.search.device.rows import padded
+from bitextmine.search.gpu.device_rows import padded
+from bitextmine.search.gpu.kernels import ROW_TILE
 
 LARGEST_ROWS = 1 << 14  # a block of 16384 x 65536 takes 4 GiB: large enough to hide its overhead
 LARGEST_COLUMNS = 1 << 16

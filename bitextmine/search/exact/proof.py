@@ -4,10 +4,17 @@ import numpy as np
 import torch
 
 from bitextmine.arrays import Doubles, Floats, Ids, Stored
+from bitextmine.search.exact.precision import EXACT, Precision
+from bitextmine.search.exact.shortlists import (
+    EMPTY,
+    Keys,
+    Shortlists,
+    pack,
+    positions,
+    similarities,
+)
+from bitextmine.search.exact.side import Side, as_cosines, pair_cosines
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.precision import EXACT, Precision
-from bitextmine.search.shortlists import EMPTY, Keys, Shortlists, pack, positions, similarities
-from bitextmine.search.side import Side, as_cosines, pair_cosines
 
 _BLOCK = 1024  # rows and columns of a float64 block: 8 MB
 

@@ -1,8 +1,8 @@
-"""The search stage: blocks of two panels, then one list of neighbours a sentence.
+"""How the rows of both sides are cut into panels, and the lists that panels found.
 
-Tasks: ``search_block`` (a src panel against a tgt panel, both directions at once) and
-``merge_panel`` (all blocks of one panel). Lists are merged before any margin is computed, so
-the pairs do not depend on how the rows were cut.
+A panel is a run of rows that the search takes at once; a block is a panel against a panel, and
+the unit of resuming. Lists are merged before any margin is computed, so the pairs do not depend
+on how the rows were cut.
 """
 
 import logging
@@ -13,80 +13,17 @@ import numpy as np
 
 from bitextmine.arrays import Ids
 from bitextmine.counts import shard_sizes
-from bitextmine.engines.device_worker import Report
 from bitextmine.errors import WorkdirError
 from bitextmine.files import fingerprint, is_unchanged, map_array, read_json, write_json
 from bitextmine.machine import allow_open_files
 from bitextmine.search.grid import Grid, as_dict, as_grid, block_bytes, plan_grid
-from bitextmine.search.lists import StoredNeighbours, save_lists
-from bitextmine.search.merge import merge_files
+from bitextmine.search.neighbours import StoredNeighbours
 from bitextmine.search.rows import Rows
 from bitextmine.workdir import SIDES, Side, Workdir
 
 LOG = logging.getLogger(__name__)
 
 _SEARCH_AGAIN = "delete that file, and run `bitextmine search` again under the same settings"
-
-
-def search_block(
-    root: Path, src_panel: int, tgt_panel: int, k: int, threads: int,
-    *, device: str, report: Report,
-) -> None:  # fmt: skip
-    """Find the k nearest neighbours between two panels, in both directions.
-
-    Parameters
-    ----------
-    root : Path
-        The work directory.
-    src_panel, tgt_panel : int
-        Which block of the grid.
-    k : int
-        Neighbours a sentence.
-    threads : int
-        Processor cores to use.
-    device : str
-        Where to compute.
-    report : callable
-        Told how many more pairs of sentences are compared, those of earlier runs included.
-
-    Raises
-    ------
-    EncoderError
-        A vector is not finite.
-    OutputError
-        The disk is full.
-    """
-    workdir = Workdir(root)
-    fwd_path = workdir.block(src_panel, tgt_panel, "fwd")
-    bwd_path = workdir.block(src_panel, tgt_panel, "bwd")
-    grid = read_grid(workdir)
-    if fwd_path.exists() and bwd_path.exists():
-        report(grid.src.rows(src_panel) * grid.tgt.rows(tgt_panel))
-        return
-    from bitextmine.search.exact import two_way_neighbours  # imports torch
-
-    src = Panel(workdir, "src", grid.src.pieces(src_panel))
-    tgt = Panel(workdir, "tgt", grid.tgt.pieces(tgt_panel))
-    fwd, bwd = two_way_neighbours(
-        src.vectors(), tgt.vectors(), k=k, src_ids=src[:], tgt_ids=tgt[:],
-        device=device, threads=threads, progress=report,
-    )  # fmt: skip
-    save_lists(fwd_path, fwd)
-    save_lists(bwd_path, bwd)
-
-
-def merge_panel(root: Path, side: Side, panel: int, k: int, memory: int) -> None:
-    """Merge what the blocks of one panel found into the k nearest of the whole other side."""
-    workdir = Workdir(root)
-    path = workdir.neighbours(side, panel)
-    if path.exists():
-        return
-    grid = read_grid(workdir)
-    if side == "src":
-        blocks = [workdir.block(panel, other, "fwd") for other in range(len(grid.tgt))]
-    else:
-        blocks = [workdir.block(other, panel, "bwd") for other in range(len(grid.src))]
-    merge_files(blocks, k, path, n=grid.cut(side).rows(panel), memory=memory)
 
 
 class Panel:

@@ -1,18 +1,25 @@
-"""Approximate search over a work directory: an index over each side, asked panel by panel.
+"""The tasks of the search, each of which does nothing when its result is there already.
 
-Tasks: ``index_side`` (all vectors of a side), ``ask_index`` (a panel of the other side) and
-``exchange_panel`` (what both directions found, for a panel). Each does nothing when its result
-is there already.
+Exact: ``search_block`` (a src panel against a tgt panel, both directions at once) and
+``merge_panel`` (all blocks of one panel). With an index: ``index_side`` (all vectors of a side),
+``ask_index`` (a panel of the other side) and ``exchange_panel`` (what both directions found).
 """
 
 from pathlib import Path
 
 from bitextmine.engines.device_worker import Report
-from bitextmine.search.lists import StoredNeighbours, as_neighbours, open_lists, save_lists
-from bitextmine.searching import Panel, panel_lists, read_grid, whole_side
+from bitextmine.search.neighbours import (
+    StoredNeighbours,
+    as_neighbours,
+    merge_files,
+    open_lists,
+    save_lists,
+)
+from bitextmine.search.panels import Panel, panel_lists, read_grid, whole_side
 from bitextmine.workdir import Side, Workdir
 
 OTHER: dict[Side, Side] = {"src": "tgt", "tgt": "src"}
+
 _OFFERED_ROWS = 1 << 17  # lists of the other side in hand at a time
 
 
@@ -46,7 +53,7 @@ def index_side(
     OutputError
         The disk is full.
     """
-    from bitextmine.search.index_building import build_index  # imports torch
+    from bitextmine.search.approximate.building import build_index  # imports torch
 
     workdir = Workdir(root)
     rows = whole_side(workdir, side)
@@ -88,7 +95,7 @@ def ask_index(
     OutputError
         The disk is full.
     """
-    from bitextmine.search.approximate import search_index  # imports torch
+    from bitextmine.search.approximate.lookup import search_index  # imports torch
 
     workdir = Workdir(root)
     queries = Panel(workdir, side, read_grid(workdir).cut(side).pieces(panel))
@@ -106,7 +113,7 @@ def ask_index(
 
 def exchange_panel(root: Path, side: Side, panel: int) -> None:
     """Offer the sentences of a panel what the other direction has found as well."""
-    from bitextmine.search.approximate import exchange  # imports torch
+    from bitextmine.search.approximate.lookup import exchange  # imports torch
 
     workdir = Workdir(root)
     path = workdir.neighbours(side, panel)
@@ -121,3 +128,64 @@ def exchange_panel(root: Path, side: Side, panel: int) -> None:
 def _found(workdir: Workdir, side: Side) -> StoredNeighbours:
     """Return what all panels of a side found in the index over the other."""
     return panel_lists(workdir, side, workdir.found)
+
+
+def search_block(
+    root: Path, src_panel: int, tgt_panel: int, k: int, threads: int,
+    *, device: str, report: Report,
+) -> None:  # fmt: skip
+    """Find the k nearest neighbours between two panels, in both directions.
+
+    Parameters
+    ----------
+    root : Path
+        The work directory.
+    src_panel, tgt_panel : int
+        Which block of the grid.
+    k : int
+        Neighbours a sentence.
+    threads : int
+        Processor cores to use.
+    device : str
+        Where to compute.
+    report : callable
+        Told how many more pairs of sentences are compared, those of earlier runs included.
+
+    Raises
+    ------
+    EncoderError
+        A vector is not finite.
+    OutputError
+        The disk is full.
+    """
+    workdir = Workdir(root)
+    fwd_path = workdir.block(src_panel, tgt_panel, "fwd")
+    bwd_path = workdir.block(src_panel, tgt_panel, "bwd")
+    grid = read_grid(workdir)
+    if fwd_path.exists() and bwd_path.exists():
+        report(grid.src.rows(src_panel) * grid.tgt.rows(tgt_panel))
+        return
+    from bitextmine.search.exact.two_way import two_way_neighbours  # imports torch
+
+    src = Panel(workdir, "src", grid.src.pieces(src_panel))
+    tgt = Panel(workdir, "tgt", grid.tgt.pieces(tgt_panel))
+    fwd, bwd = two_way_neighbours(
+        src.vectors(), tgt.vectors(), k=k, src_ids=src[:], tgt_ids=tgt[:],
+        device=device, threads=threads, progress=report,
+    )  # fmt: skip
+    save_lists(fwd_path, fwd)
+    save_lists(bwd_path, bwd)
+
+
+def merge_panel(root: Path, side: Side, panel: int, k: int, memory: int) -> None:
+    """Merge what the blocks of one panel found into the k nearest of the whole other side."""
+    workdir = Workdir(root)
+    path = workdir.neighbours(side, panel)
+    if path.exists():
+        return
+    grid = read_grid(workdir)
+    if side == "src":
+        blocks = [workdir.block(panel, other, "fwd") for other in range(len(grid.tgt))]
+    else:
+        blocks = [workdir.block(other, panel, "bwd") for other in range(len(grid.src))]
+    merge_files(blocks, k, path, n=grid.cut(side).rows(panel), memory=memory)

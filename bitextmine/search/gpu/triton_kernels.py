@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bitextmine.search.device.kernels import COLUMN_TILE, ROW_TILE, Kernels
+from bitextmine.search.gpu.kernels import COLUMN_TILE, ROW_TILE, Kernels
 
 triton: Any = import_module("triton")
 tl: Any = import_module("triton.language")

@@ -8,8 +8,8 @@ import torch
 
 from bitextmine.arrays import STORED, Doubles, Floats, Ids, Stored
 from bitextmine.errors import EncoderError
+from bitextmine.search.exact.workers import share_out
 from bitextmine.search.rows import Rows
-from bitextmine.search.workers import share_out
 
 # A product of two float16 numbers is a multiple of 2^-48. While sums stay below 2^5 in size
 # they need at most 53 bits, so float64 adds them without any rounding, in whatever order.

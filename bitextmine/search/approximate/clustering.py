@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bitextmine.arrays import Floats, Ids
-from bitextmine.search.workers import share_out
+from bitextmine.search.exact.workers import share_out
 
 ROUNDS = 10  # as in FAISS; more change little
 _BLOCK = 1024

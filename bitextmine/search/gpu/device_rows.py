@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bitextmine.arrays import Floats
-from bitextmine.search.device.kernels import ROW_TILE, Kernels
-from bitextmine.search.side import Side
+from bitextmine.search.exact.side import Side
+from bitextmine.search.gpu.kernels import ROW_TILE, Kernels
 
 _EVEN = 8  # numbers: with 16-byte rows, tensor cores work at full speed
 

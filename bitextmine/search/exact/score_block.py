@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from bitextmine.arrays import Floats, Ids
-from bitextmine.search.shortlists import Shortlists
+from bitextmine.search.exact.shortlists import Shortlists
 
 # Maxima over 16 similarities cost 1 % of the product that made them, and a survivor costs
 # 16 reads. Narrower tiles make more maxima, wider tiles more reads.

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.cuda import Stream
 
 from bitextmine.arrays import Stored
-from bitextmine.search.device.kernels import PLAIN, Kernels
-from bitextmine.search.device.rows import DeviceRows, Scales
-from bitextmine.search.side import Side
+from bitextmine.search.exact.side import Side
+from bitextmine.search.gpu.device_rows import DeviceRows, Scales
+from bitextmine.search.gpu.kernels import PLAIN, Kernels
 
 _BUFFER_BYTES = 32 << 20  # of one buffer that a GPU reads from
 _BUFFERS = 3  # one is being filled, one is being read, one is in between

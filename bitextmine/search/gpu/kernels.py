@@ -81,7 +81,7 @@ def choose_kernels(device: torch.device) -> Kernels:
     """Take Triton's where there is a Triton that works on the device."""
     if device.type == "cuda" and find_spec("triton"):
         try:
-            compiled: Kernels = import_module("bitextmine.search.device.triton_kernels").COMPILED
+            compiled: Kernels = import_module("bitextmine.search.gpu.triton_kernels").COMPILED
             _try(compiled, device)
             return compiled
         except Exception as error:  # for want of a C compiler, or a driver or GPU that it knows

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import torch
 
-from bitextmine.search.device.block import BlockPair, DeviceBlock
-from bitextmine.search.device.feed import Copies, Feed, Load, PinnedCopies, PlainCopies, Room
-from bitextmine.search.device.found import Found, Progress
-from bitextmine.search.device.kernels import Kernels
-from bitextmine.search.device.lists import DeviceLists
-from bitextmine.search.device.rows import DeviceRows, Scales, Scorer
-from bitextmine.search.device.sizes import Sizes
-from bitextmine.search.precision import device_error
-from bitextmine.search.side import Side
+from bitextmine.search.exact.precision import device_error
+from bitextmine.search.exact.side import Side
+from bitextmine.search.gpu.block import BlockPair, DeviceBlock
+from bitextmine.search.gpu.device_lists import DeviceLists
+from bitextmine.search.gpu.device_rows import DeviceRows, Scales, Scorer
+from bitextmine.search.gpu.feed import Copies, Feed, Load, PinnedCopies, PlainCopies, Room
+from bitextmine.search.gpu.found import Found, Progress
+from bitextmine.search.gpu.kernels import Kernels
+from bitextmine.search.gpu.sizes import Sizes
 
 
 @dataclass(frozen=True)

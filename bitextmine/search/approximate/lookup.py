@@ -19,13 +19,13 @@ import torch
 
 from bitextmine.arrays import Doubles, Ids, Stored
 from bitextmine.errors import WorkdirError
-from bitextmine.search.index_plan import candidates, lists_read, load_faiss, one_thread
+from bitextmine.search.approximate.factory import candidates, lists_read, load_faiss, one_thread
+from bitextmine.search.exact.proof import as_neighbours, search_exactly
+from bitextmine.search.exact.shortlists import EMPTY, Keys, pack, positions, similarities
+from bitextmine.search.exact.side import Side, pair_cosines
+from bitextmine.search.exact.workers import share_out
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.proof import as_neighbours, search_exactly
 from bitextmine.search.rows import Rows
-from bitextmine.search.shortlists import EMPTY, Keys, pack, positions, similarities
-from bitextmine.search.side import Side, pair_cosines
-from bitextmine.search.workers import share_out
 
 LOG = logging.getLogger(__name__)
 

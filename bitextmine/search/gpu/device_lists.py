@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from bitextmine.search.device.rows import Scorer
-from bitextmine.search.shortlists import EMPTY, Keys
+from bitextmine.search.exact.shortlists import EMPTY, Keys
+from bitextmine.search.gpu.device_rows import Scorer
 
 # Similarities are at least -1, and cosines too: no tile of real similarities is below this.
 LOWEST = -2.0

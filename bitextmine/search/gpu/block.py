@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bitextmine.search.device.feed import mark, stream_of
-from bitextmine.search.device.kernels import COLUMN_TILE, ROW_TILE, Kernels, scaled
-from bitextmine.search.device.lists import DeviceLists
-from bitextmine.search.device.rows import DeviceRows, Scorer
+from bitextmine.search.gpu.device_lists import DeviceLists
+from bitextmine.search.gpu.device_rows import DeviceRows, Scorer
+from bitextmine.search.gpu.feed import mark, stream_of
+from bitextmine.search.gpu.kernels import COLUMN_TILE, ROW_TILE, Kernels, scaled
 
 _PIECE = 1 << 24  # similarities read again at a time; fewer on a device with small blocks
 _LEAST_PIECE = 1 << 20

@@ -13,8 +13,8 @@ import numpy as np
 
 from bitextmine.arrays import Floats, Ids
 from bitextmine.files import atomic_write
-from bitextmine.search.clustering import cluster
-from bitextmine.search.index_plan import (
+from bitextmine.search.approximate.clustering import cluster
+from bitextmine.search.approximate.factory import (
     ENCODER_ROWS,
     HNSW_BUILD,
     TRAINING_ROWS_A_LIST,
@@ -24,8 +24,8 @@ from bitextmine.search.index_plan import (
     one_thread,
     refused,
 )
+from bitextmine.search.exact.side import Side
 from bitextmine.search.rows import Rows
-from bitextmine.search.side import Side
 
 Progress = Callable[[int], object]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitextmine.arrays import Floats, Ids
-from bitextmine.search.precision import Precision
+from bitextmine.search.exact.precision import Precision
 
 Keys = NDArray[np.int64]  # (similarity, position) packed so that the smallest key is the best
 

@@ -1,0 +1,1 @@
+"""Approximate search: a FAISS index nominates, exact cosines rank."""

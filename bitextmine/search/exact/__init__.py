@@ -1,0 +1,1 @@
+"""Exact search on a processor: nominate by fast products, rank by exact cosines, prove."""
