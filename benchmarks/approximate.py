@@ -36,7 +36,7 @@ from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.method import choose_method
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
-from bitextmine.select import select_pairs
+from bitextmine.select.in_memory import select_pairs
 
 TASKS = ("de-en", "fr-en", "ru-en", "zh-en")
 K = 4

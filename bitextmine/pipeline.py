@@ -29,7 +29,7 @@ from bitextmine.encode.shards import all_encoded, check_usable, encode_shard
 from bitextmine.encoders.sources import EncoderSource
 from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown
-from bitextmine.files import read_json, write_json
+from bitextmine.files import Scratch, read_json, write_json
 from bitextmine.languages import load_ahead
 from bitextmine.machine import usable_threads, working_memory
 from bitextmine.output import Pair
@@ -52,12 +52,12 @@ from bitextmine.search.stage import (
     settle_method,
     wanted_method,
 )
-from bitextmine.selection import Scratch, select_from_disk
+from bitextmine.select.choose import select_from_disk
+from bitextmine.select.threshold import default_threshold
 from bitextmine.shard.build import build_shard, plan_shards
 from bitextmine.shard.corpus import expand_inputs
 from bitextmine.shard.numbering import number_sentences
 from bitextmine.shard.split import split_file
-from bitextmine.threshold import default_threshold
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
 
 LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from bitextmine.errors import UsageError
 from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs, write_pairs
 from bitextmine.output.destination import ByteSink, check_file, destinations, is_special
 from bitextmine.runcard import card_path
-from bitextmine.select import PairBlocks, Pairs
+from bitextmine.select.pairs import PairBlocks, Pairs
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Workdir
 

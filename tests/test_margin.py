@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bitextmine.config import Margin
-from bitextmine.margin import compute_margins
 from bitextmine.search.neighbours import Neighbours
+from bitextmine.select.margin import compute_margins
 
 # cosines: src 0 = [0.9, 0.5], src 1 = [0.6, 0.8]
 FWD = Neighbours(np.array([[0.9, 0.5], [0.8, 0.6]], dtype=np.float32), np.array([[0, 1], [1, 0]]))

@@ -19,8 +19,8 @@ from bitextmine.errors import BitextmineError, EncoderError, OutputError, Workdi
 from bitextmine.runcard import RunCard
 from bitextmine.search import grid
 from bitextmine.search import stage as search_stage
+from bitextmine.select.threshold import default_threshold
 from bitextmine.shard import buckets
-from bitextmine.threshold import default_threshold
 
 NAMES = [
     "Anna",

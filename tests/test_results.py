@@ -11,8 +11,7 @@ from bitextmine.output import Pair
 from bitextmine.pipeline import shard
 from bitextmine.results import PAIR_BYTES, pair_records, write_results
 from bitextmine.runcard import RunCard
-from bitextmine.select import Pairs
-from bitextmine.selection.records import StoredPairs, make_records
+from bitextmine.select.pairs import Pairs, StoredPairs, make_records
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Workdir
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from bitextmine.arrays import Ids
 from bitextmine.config import Margin, Retrieval, SelectConfig
-from bitextmine.margin import compute_margins
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.select import Pairs, best_one_to_one, select_pairs
+from bitextmine.select.in_memory import best_one_to_one, select_pairs
+from bitextmine.select.margin import compute_margins
+from bitextmine.select.pairs import Pairs
 
 # cosines: rows src, columns tgt
 TABLE = np.array([[0.9, 0.8, 0.1], [0.88, 0.3, 0.2], [0.1, 0.2, 0.25]], dtype=np.float32)

@@ -21,7 +21,8 @@ from bitextmine.evaluation.bucc_task import BuccTask, mining_config
 from bitextmine.evaluation.models import NamedModel
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
-from bitextmine.select import LOWEST, select_pairs
+from bitextmine.select.candidates import LOWEST
+from bitextmine.select.in_memory import select_pairs
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir, opened_workdir
 
 Protocol = Literal["laser", "msimcse"]

@@ -19,9 +19,9 @@ from bitextmine.evaluation.files import distinct_names, read_sentences
 from bitextmine.evaluation.models import NamedModel, Trial, run_trials
 from bitextmine.evaluation.report import Report, percent
 from bitextmine.machine import usable_threads
-from bitextmine.margin import compute_margins
 from bitextmine.runcard import RunCard
 from bitextmine.search.neighbours import Neighbours
+from bitextmine.select.margin import compute_margins
 
 K = 4  # neighbours a sentence, as in LASER
 METRICS = {

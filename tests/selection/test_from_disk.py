@@ -15,8 +15,10 @@ from bitextmine.config import Margin, Retrieval, SelectConfig
 from bitextmine.errors import WorkdirError
 from bitextmine.files import Scratch
 from bitextmine.search.neighbours import Neighbours, StoredNeighbours, save_lists
-from bitextmine.select import Pairs, select_pairs
-from bitextmine.selection import select_from_disk, sorted_runs
+from bitextmine.select import sorting as sorted_runs
+from bitextmine.select.choose import select_from_disk
+from bitextmine.select.in_memory import select_pairs
+from bitextmine.select.pairs import Pairs
 
 FIELDS = ("src", "tgt", "scores", "cosines")
 

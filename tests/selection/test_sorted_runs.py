@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitextmine.files import Scratch
-from bitextmine.selection.records import RECORD, Records, best_first, make_records
-from bitextmine.selection.sorted_runs import RECORD_BYTES, PairSorter
+from bitextmine.select.pairs import RECORD, Records, best_first, make_records
+from bitextmine.select.sorting import RECORD_BYTES, PairSorter
 
 SCORES = st.one_of(st.sampled_from([1.0, 1.5, 0.0, -0.0]), st.floats(-3, 3))
 ROWS = st.lists(st.tuples(SCORES, st.integers(0, 5), st.integers(0, 2**32 - 1)), max_size=70)

@@ -7,19 +7,54 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.arrays import Doubles, Ids
+from bitextmine.arrays import Bools, Doubles, Floats, Ids
 from bitextmine.config import Margin, Retrieval
 from bitextmine.files import Scratch
-from bitextmine.margin import count_undefined, neighbourhood_means, score_candidates
-from bitextmine.search.neighbours import StoredNeighbours
-from bitextmine.select import Best, best_candidates
-from bitextmine.selection.fates import Fates
-from bitextmine.selection.records import Records, make_records
+from bitextmine.search.neighbours import Neighbours, StoredNeighbours
+from bitextmine.select.margin import (
+    count_undefined,
+    neighbourhood_means,
+    score_candidates,
+)
+from bitextmine.select.outcomes import Fates
+from bitextmine.select.pairs import Records, make_records
 from bitextmine.workdir import Direction
+
+LOWEST = float(np.finfo(np.float64).min)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The candidate that each of n sentences votes for.
+
+    Attributes
+    ----------
+    ids : ndarray of int64
+        Sentence numbers of the other side.
+    scores : ndarray of float64
+        The best margin of each sentence; -inf if none is defined.
+    cosines : ndarray of float32
+        Cosine of the sentence and its candidate.
+    """
+
+    ids: Ids
+    scores: Doubles
+    cosines: Floats
+
+    def __getitem__(self, keep: Bools) -> "Best":
+        return Best(self.ids[keep], self.scores[keep], self.cosines[keep])
+
+
+def best_candidates(found: Neighbours, margins: Doubles) -> Best:
+    """Take the candidate of best margin of every sentence; the nearer one if margins tie."""
+    rows, best = np.arange(len(found)), margins.argmax(axis=1)
+    return Best(found.ids[rows, best], margins[rows, best], found.cosines[rows, best])
+
 
 Wanted = Literal["none", "all", "mutual", "single"]
 
 BLOCK_ENTRIES = 1 << 18  # candidates scored at a time, where memory allows: they fit a cache
+
 ENTRY_BYTES = 64  # that scoring takes for a candidate
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from bitextmine.files import Scratch
-from bitextmine.selection.records import RECORD, Records, StoredPairs, best_first, tie_keys
+from bitextmine.select.pairs import RECORD, Records, StoredPairs, best_first, tie_keys
 
 RECORD_BYTES = 144  # that sorting takes for each record: itself, its order, its keys, a copy
 BLOCK_ROWS = 1 << 17  # records given out at a time

@@ -1,20 +1,48 @@
 """What becomes of every sentence of a side: a byte each, on disk where memory is short."""
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bitextmine.arrays import Bools, Ids
 from bitextmine.files import Scratch
-from bitextmine.select import TAKEN, take_free
+
+TAKEN = 2  # marks a sentence that is in a pair
+
+
+class Marks(Protocol):
+    """A small number for every sentence of a side: a bytearray, or a file in memory's place."""
+
+    def __getitem__(self, number: int, /) -> int:
+        """Return the mark of a sentence."""
+        ...
+
+    def __setitem__(self, number: int, mark: int, /) -> None:
+        """Mark a sentence."""
+        ...
+
+
+def take_free(src: Ids, tgt: Ids, src_marks: Marks, tgt_marks: Marks) -> Bools:
+    """Go down some pairs, take each whose sentences are both marked less than `TAKEN`, and mark."""
+    taken = np.zeros(len(src), dtype=bool)
+    for row, (s, t) in enumerate(zip(src.tolist(), tgt.tolist(), strict=True)):
+        if src_marks[s] < TAKEN and tgt_marks[t] < TAKEN:
+            src_marks[s] = tgt_marks[t] = TAKEN
+            taken[row] = True
+    return taken
+
 
 # In this order a fate only ever gets better; from TAKEN on, a sentence is in a good pair.
 BELOW_THRESHOLD, PARTNER_TAKEN, BEYOND_TOP, PAIRED = 0, 1, TAKEN, TAKEN + 1
+
 NAMES = {
     PAIRED: "paired",
     BEYOND_TOP: "unpaired_beyond_top",
     BELOW_THRESHOLD: "unpaired_below_threshold",
     PARTNER_TAKEN: "unpaired_partner_taken",
 }
+
 COUNTED = 1 << 20  # sentences counted at a time
 
 

@@ -1,65 +1,18 @@
-"""Candidates -> pairs: retrieval, one-to-one, threshold, all in whole-array steps.
+"""Selection over lists in memory: the oracle of `choose`."""
 
-This is for lists in memory; `bitextmine.selection` does the same for lists on disk.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from bitextmine.arrays import Bools, Doubles, Floats, Ids
+from bitextmine.arrays import Bools, Doubles, Ids
 from bitextmine.config import SelectConfig
-from bitextmine.margin import Margins, compute_margins
 from bitextmine.search.neighbours import Neighbours
+from bitextmine.select.candidates import LOWEST, best_candidates
+from bitextmine.select.margin import Margins, compute_margins
+from bitextmine.select.outcomes import take_free
+from bitextmine.select.pairs import Pairs
 
-LOWEST = float(np.finfo(np.float64).min)
 GREEDY_ROWS = 1 << 20  # pairs held as Python integers at a time
-TAKEN = 2  # marks a sentence that is in a pair
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Mined pairs, best first; parallel arrays.
-
-    Attributes
-    ----------
-    src, tgt : ndarray of int64
-        Sentence numbers.
-    scores : ndarray of float64
-        The margin, descending; equal scores are in order of src, then tgt.
-    cosines : ndarray of float32
-        Cosine of the two sentences.
-    """
-
-    src: Ids
-    tgt: Ids
-    scores: Doubles
-    cosines: Floats
-
-    def __len__(self) -> int:
-        return len(self.src)
-
-    def __getitem__(self, keep: Bools | slice) -> "Pairs":
-        return Pairs(self.src[keep], self.tgt[keep], self.scores[keep], self.cosines[keep])
-
-    def blocks(self, rows: int) -> Iterator["Pairs"]:
-        """Yield at most so many pairs at a time, best first."""
-        for start in range(0, len(self), rows):
-            yield self[start : start + rows]
-
-
-class PairBlocks(Protocol):
-    """Pairs in memory or on disk, best first."""
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        ...
-
-    def blocks(self, rows: int) -> Iterator[Pairs]:
-        """Yield at most so many at a time."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -120,34 +73,6 @@ def select_pairs(
 class _Votes:
     fwd: Pairs  # each src sentence with its best candidate
     bwd: Pairs  # each tgt sentence with its best candidate
-
-
-@dataclass(frozen=True)
-class Best:
-    """The candidate that each of n sentences votes for.
-
-    Attributes
-    ----------
-    ids : ndarray of int64
-        Sentence numbers of the other side.
-    scores : ndarray of float64
-        The best margin of each sentence; -inf if none is defined.
-    cosines : ndarray of float32
-        Cosine of the sentence and its candidate.
-    """
-
-    ids: Ids
-    scores: Doubles
-    cosines: Floats
-
-    def __getitem__(self, keep: Bools) -> "Best":
-        return Best(self.ids[keep], self.scores[keep], self.cosines[keep])
-
-
-def best_candidates(found: Neighbours, margins: Doubles) -> Best:
-    """Take the candidate of best margin of every sentence; the nearer one if margins tie."""
-    rows, best = np.arange(len(found)), margins.argmax(axis=1)
-    return Best(found.ids[rows, best], margins[rows, best], found.cosines[rows, best])
 
 
 def _votes(fwd: Neighbours, bwd: Neighbours, margins: Margins) -> _Votes:
@@ -211,28 +136,6 @@ def best_one_to_one(src: Ids, tgt: Ids) -> Bools:
     for start in range(0, len(src), GREEDY_ROWS):
         run = slice(start, start + GREEDY_ROWS)
         taken[run] = take_free(src[run], tgt[run], src_marks, tgt_marks)
-    return taken
-
-
-class Marks(Protocol):
-    """A small number for every sentence of a side: a bytearray, or a file in memory's place."""
-
-    def __getitem__(self, number: int, /) -> int:
-        """Return the mark of a sentence."""
-        ...
-
-    def __setitem__(self, number: int, mark: int, /) -> None:
-        """Mark a sentence."""
-        ...
-
-
-def take_free(src: Ids, tgt: Ids, src_marks: Marks, tgt_marks: Marks) -> Bools:
-    """Go down some pairs, take each whose sentences are both marked less than `TAKEN`, and mark."""
-    taken = np.zeros(len(src), dtype=bool)
-    for row, (s, t) in enumerate(zip(src.tolist(), tgt.tolist(), strict=True)):
-        if src_marks[s] < TAKEN and tgt_marks[t] < TAKEN:
-            src_marks[s] = tgt_marks[t] = TAKEN
-            taken[row] = True
     return taken
 
 

@@ -1,14 +1,58 @@
 """Pairs as records of one size, and their order."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.arrays import Doubles, Floats, Ids
+from bitextmine.arrays import Bools, Doubles, Floats, Ids
 from bitextmine.files import Scratch, explained_write
-from bitextmine.select import Pairs
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Mined pairs, best first; parallel arrays.
+
+    Attributes
+    ----------
+    src, tgt : ndarray of int64
+        Sentence numbers.
+    scores : ndarray of float64
+        The margin, descending; equal scores are in order of src, then tgt.
+    cosines : ndarray of float32
+        Cosine of the two sentences.
+    """
+
+    src: Ids
+    tgt: Ids
+    scores: Doubles
+    cosines: Floats
+
+    def __len__(self) -> int:
+        return len(self.src)
+
+    def __getitem__(self, keep: Bools | slice) -> "Pairs":
+        return Pairs(self.src[keep], self.tgt[keep], self.scores[keep], self.cosines[keep])
+
+    def blocks(self, rows: int) -> Iterator["Pairs"]:
+        """Yield at most so many pairs at a time, best first."""
+        for start in range(0, len(self), rows):
+            yield self[start : start + rows]
+
+
+class PairBlocks(Protocol):
+    """Pairs in memory or on disk, best first."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def blocks(self, rows: int) -> Iterator[Pairs]:
+        """Yield at most so many at a time."""
+        ...
+
 
 Records = NDArray[Any]  # of dtype RECORD
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from bitextmine.config import Retrieval, SelectConfig
 from bitextmine.files import Scratch
 from bitextmine.search.neighbours import StoredNeighbours
-from bitextmine.select import LOWEST
-from bitextmine.selection.fates import BEYOND_TOP, PAIRED, take_one_to_one
-from bitextmine.selection.records import Records, StoredPairs
-from bitextmine.selection.sorted_runs import PairSorter
-from bitextmine.selection.votes import Election, Electorate
+from bitextmine.select.candidates import LOWEST, Election, Electorate
+from bitextmine.select.outcomes import BEYOND_TOP, PAIRED, take_one_to_one
+from bitextmine.select.pairs import Records, StoredPairs
+from bitextmine.select.sorting import PairSorter
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class StoredSelection:
     pairs : StoredPairs
         What was selected, best first; as long as the scratch is open.
     counts : dict
-        As those of `bitextmine.select.Selection`.
+        As those of `bitextmine.select.in_memory.Selection`.
     """
 
     pairs: StoredPairs

@@ -1,0 +1,1 @@
+"""Neighbours -> pairs, best first, and what became of every sentence."""
