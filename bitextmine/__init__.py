@@ -12,17 +12,17 @@ from bitextmine.errors import BitextmineError
 from bitextmine.version import __version__
 
 if TYPE_CHECKING:
-    from bitextmine.output.records import Pair
     from bitextmine.pipeline import Mined, mine
     from bitextmine.shard.sentences import Origin
+    from bitextmine.write.records import Pair
 
 __all__ = ["BitextmineError", "MineConfig", "Mined", "Origin", "Pair", "__version__", "mine"]
 
 _LATE = {  # imported when first used, so that the command line starts at once
     "mine": "bitextmine.pipeline",
     "Mined": "bitextmine.pipeline",
-    "Pair": "bitextmine.output.records",
-    "Origin": "bitextmine.output.records",
+    "Pair": "bitextmine.write.records",
+    "Origin": "bitextmine.shard.sentences",
 }
 
 

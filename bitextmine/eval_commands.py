@@ -56,7 +56,7 @@ class _Run:
         """Check the output, and find the models."""
         from bitextmine.evaluation.models import resolve_models
         from bitextmine.evaluation.report import check_save
-        from bitextmine.results import check_output
+        from bitextmine.write.stage import check_output
 
         output = OutputConfig(out=self._out)
         check_output(output, inputs=inputs, langs=("", ""), to_stream=self._out is None)

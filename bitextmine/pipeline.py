@@ -32,16 +32,6 @@ from bitextmine.engines.shown import run_shown
 from bitextmine.files import Scratch, read_json, write_json
 from bitextmine.languages import load_ahead
 from bitextmine.machine import usable_threads, working_memory
-from bitextmine.output import Pair
-from bitextmine.output.destination import ByteSink
-from bitextmine.rejects import write_rejects
-from bitextmine.results import (
-    card_paths,
-    check_output,
-    output_languages,
-    pair_records,
-    write_results,
-)
 from bitextmine.runcard import RunCard
 from bitextmine.search.panels import all_found, check_neighbours, note_neighbours, stored_neighbours
 from bitextmine.search.stage import (
@@ -59,6 +49,16 @@ from bitextmine.shard.corpus import expand_inputs
 from bitextmine.shard.numbering import number_sentences
 from bitextmine.shard.split import split_file
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
+from bitextmine.write.destination import ByteSink
+from bitextmine.write.records import Pair
+from bitextmine.write.rejects import write_rejects
+from bitextmine.write.stage import (
+    card_paths,
+    check_output,
+    output_languages,
+    pair_records,
+    write_results,
+)
 
 LOG = logging.getLogger(__name__)
 

@@ -21,9 +21,16 @@ from hypothesis import strategies as st
 
 from bitextmine.config import COLUMNS, OutputFormat
 from bitextmine.errors import OutputError, UsageError
-from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs, write_pairs
-from bitextmine.output.destination import check_file, open_output
 from bitextmine.shard.sentences import Origin
+from bitextmine.write.destination import (
+    check_destination,
+    check_file,
+    open_output,
+    save_pairs,
+    write_pairs,
+)
+from bitextmine.write.options import OutputOptions
+from bitextmine.write.records import Pair
 
 HOSTILE = (
     'tab\there "quotes" <b>&amp;</b> 🙂 \x07 CRLF\r\n NEL\x85 LS\u2028 PS\u2029 VT\v FF\f FS\x1c.'

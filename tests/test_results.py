@@ -7,13 +7,13 @@ import pytest
 
 from bitextmine.config import OutputConfig, ShardConfig
 from bitextmine.files import Scratch
-from bitextmine.output import Pair
 from bitextmine.pipeline import shard
-from bitextmine.results import PAIR_BYTES, pair_records, write_results
 from bitextmine.runcard import RunCard
 from bitextmine.select.pairs import Pairs, StoredPairs, make_records
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Workdir
+from bitextmine.write.records import Pair
+from bitextmine.write.stage import PAIR_BYTES, pair_records, write_results
 
 N = 50
 

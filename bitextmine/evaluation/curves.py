@@ -10,7 +10,7 @@ from typing import Any
 from bitextmine.errors import OutputError, UsageError
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.report import refuse_overwriting
-from bitextmine.output.destination import check_file, open_output
+from bitextmine.write.destination import check_file, open_output
 
 ENDINGS = (".csv", ".png")
 _COLUMNS = ("model", "threshold", "mined", "precision", "recall", "f1")

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from bitextmine.errors import UsageError
 from bitextmine.files import write_json
-from bitextmine.output.destination import check_file, is_special, open_output
 from bitextmine.runcard import RunCard, card_path
+from bitextmine.write.destination import check_file, is_special, open_output
 
 ReportFormat = Literal["table", "json", "csv"]
 NOTHING = "–"  # in a table, where there is no figure

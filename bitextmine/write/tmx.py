@@ -7,10 +7,10 @@ and parsers that obey one would go looking for it.
 import re
 from xml.sax.saxutils import escape
 
-from bitextmine.output.options import OutputOptions
-from bitextmine.output.records import Pair, PairFormat, decimal, one_line
 from bitextmine.shard.sentences import Origin
 from bitextmine.version import __version__
+from bitextmine.write.options import OutputOptions
+from bitextmine.write.records import Pair, PairFormat, decimal, one_line
 
 # All that is no Char of XML 1.0, https://www.w3.org/TR/xml/#charsets; no escape makes it legal.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from bitextmine.config import COLUMNS
-from bitextmine.output.options import OutputOptions
-from bitextmine.output.records import Pair, PairFormat, decimal, one_line
+from bitextmine.write.options import OutputOptions
+from bitextmine.write.records import Pair, PairFormat, decimal, one_line
 
 _CELLS: dict[str, Callable[[Pair], str]] = {
     "score": lambda pair: decimal(pair.score),

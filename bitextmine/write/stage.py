@@ -10,12 +10,21 @@ import numpy as np
 from bitextmine.config import STDIN, OutputConfig, ShardConfig
 from bitextmine.encode.choice import ModelChoice
 from bitextmine.errors import UsageError
-from bitextmine.output import OutputOptions, Pair, check_destination, save_pairs, write_pairs
-from bitextmine.output.destination import ByteSink, check_file, destinations, is_special
 from bitextmine.runcard import card_path
 from bitextmine.select.pairs import PairBlocks, Pairs
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Workdir
+from bitextmine.write.destination import (
+    ByteSink,
+    check_destination,
+    check_file,
+    destinations,
+    is_special,
+    save_pairs,
+    write_pairs,
+)
+from bitextmine.write.options import OutputOptions
+from bitextmine.write.records import Pair
 
 Languages = tuple[str, str]  # of src and tgt, as codes; "" if unknown
 

@@ -3,7 +3,7 @@
 import json
 import re
 
-from bitextmine.output.records import Pair, PairFormat
+from bitextmine.write.records import Pair, PairFormat
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 # JSON may hold these unescaped, but readers that follow Unicode would start a new line at them.

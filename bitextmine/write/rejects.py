@@ -9,10 +9,10 @@ import numpy as np
 from bitextmine.config import ShardConfig
 from bitextmine.counts import count_shards, reject_records
 from bitextmine.files import map_array
-from bitextmine.output.destination import open_output
-from bitextmine.output.records import one_line
 from bitextmine.shard.sentences import shard_texts
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir
+from bitextmine.write.destination import open_output
+from bitextmine.write.records import one_line
 
 REPEATS = 1 << 16  # duplicates looked up at a time
 HEADER = "reason\tside\tfile\tline\ttext\n"

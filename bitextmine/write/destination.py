@@ -15,11 +15,11 @@ import zstandard
 
 from bitextmine.errors import OutputError, UsageError
 from bitextmine.files import atomic_write, explained_write
-from bitextmine.output.jsonl import jsonl_format
-from bitextmine.output.options import OutputOptions
-from bitextmine.output.records import Pair, PairFormat
-from bitextmine.output.tables import laser_format, moses_formats, tsv_format
-from bitextmine.output.tmx import tmx_format
+from bitextmine.write.jsonl import jsonl_format
+from bitextmine.write.options import OutputOptions
+from bitextmine.write.records import Pair, PairFormat
+from bitextmine.write.tables import laser_format, moses_formats, tsv_format
+from bitextmine.write.tmx import tmx_format
 
 _MOST_LINKS = 40  # as the system follows; more is a loop
 _COMPRESSIONS = (".gz", ".zst", ".xz", ".bz2")

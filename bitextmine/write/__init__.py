@@ -1,0 +1,1 @@
+"""Pairs -> files: five formats, any compression, whole or not at all."""
