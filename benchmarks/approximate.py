@@ -26,7 +26,7 @@ from search import sentences
 from bitextmine.arrays import Halfs
 from bitextmine.config import SelectConfig
 from bitextmine.encoders.registry import encoder_info
-from bitextmine.encoders.use_m3 import UseM3
+from bitextmine.encoders.use_m3.m3_encoder import UseM3
 from bitextmine.machine import usable_threads
 from bitextmine.search.approximate import lookup as approximate
 from bitextmine.search.approximate.building import build_index

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from bitextmine.arrays import Ids
-from bitextmine.checkpoints.t5_tokenizer import write_t5_tokenizer
+from bitextmine.checkpoints.description import Description
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.transformer.batches import make_batches
-from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.encoder import TransformerEncoder
 from bitextmine.encoders.transformer.runners import DeviceRunner
 from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser
+from bitextmine.models.t5_tokenizer import write_t5_tokenizer
 
 # d_model, d_kv, num_heads, d_ff, num_layers: google/mt5-* on the Hugging Face hub
 SHAPES: dict[str, tuple[int, int, int, int, int]] = {

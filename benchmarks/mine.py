@@ -147,7 +147,7 @@ def measure(src: Path, tgt: Path, threads: int) -> dict[str, Any]:
 
 def wrap_hot_functions(forward: Clock, product: Clock) -> None:
     """Time the encoder's forward pass and the search's matrix product, and nothing else."""
-    from bitextmine.encoders.use_m3 import UseM3
+    from bitextmine.encoders.use_m3.m3_encoder import UseM3
     from bitextmine.search.exact.score_block import ScoreBlock
 
     hot: list[tuple[type, str, Clock]] = [

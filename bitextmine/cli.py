@@ -158,7 +158,7 @@ def pull(
     """
     start(quiet=quiet, verbose=verbose)
 
-    from bitextmine.checkpoints.pull import pull as run
+    from bitextmine.models.pull import pull as run
 
     folder = run(name, out=out, base=base, adapter=adapter)
     if not quiet:
@@ -178,7 +178,7 @@ def export(*, name: str, out: Path, quiet: bool, verbose: bool) -> None:
     """
     start(quiet=quiet, verbose=verbose)
 
-    from bitextmine.checkpoints.export_e5 import export_e5_small
+    from bitextmine.models.export_e5 import export_e5_small
 
     export_e5_small(out)
     if not quiet:

@@ -71,7 +71,7 @@ def merge(*, adapter: str, out: Path, base: str, quiet: bool, verbose: bool) -> 
     """
     start(quiet=quiet, verbose=verbose)
 
-    from bitextmine.checkpoints.merging import merge as run
+    from bitextmine.models.merging import merge as run
 
     run(adapter, out=out, base=base)
     if not quiet:

@@ -1,1 +1,1 @@
-"""Checkpoints on disk: found, fetched, merged, written, and identified by their contents."""
+"""Reading a model folder: what is in it, and what that means."""

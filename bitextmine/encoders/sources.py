@@ -4,12 +4,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from bitextmine.checkpoints.description import Description, describe
 from bitextmine.checkpoints.layout import is_weights, local_files
-from bitextmine.checkpoints.locate import Located, is_checkpoint, locate
 from bitextmine.checkpoints.manifest import weights_hash
+from bitextmine.checkpoints.model_card import read_languages, read_licence
+from bitextmine.checkpoints.model_kinds import T5_TYPES
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.base import Encoder, EncoderInfo
 from bitextmine.encoders.dtype import resolve_dtype
+from bitextmine.encoders.locate import Located, is_checkpoint, locate
 from bitextmine.encoders.registry import (
     encoder_info,
     installed_package,
@@ -17,9 +20,6 @@ from bitextmine.encoders.registry import (
     load_encoder,
     require_ready,
 )
-from bitextmine.encoders.transformer.description import Description, describe
-from bitextmine.encoders.transformer.model_card import read_languages, read_licence
-from bitextmine.encoders.transformer.model_kinds import T5_TYPES
 from bitextmine.errors import UsageError
 from bitextmine.machine import CPU, usable_devices
 

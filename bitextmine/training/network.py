@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bitextmine.arrays import Floats
-from bitextmine.encoders.transformer.description import Description
+from bitextmine.checkpoints.description import Description
 from bitextmine.encoders.transformer.heads import Head
 from bitextmine.encoders.transformer.loading import is_unused
 from bitextmine.encoders.transformer.loading import load_model as read_model

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bitextmine.checkpoints.description import Description
 from bitextmine.checkpoints.layout import README, local_files
-from bitextmine.checkpoints.locate import Located
 from bitextmine.checkpoints.manifest import mark_file, write_manifest
-from bitextmine.checkpoints.merging import companion_files
-from bitextmine.encoders.transformer.description import Description
-from bitextmine.encoders.transformer.model_card import read_licence
+from bitextmine.checkpoints.model_card import read_licence
+from bitextmine.encoders.locate import Located
 from bitextmine.files import atomic_write, explained_write, write_json
+from bitextmine.models.merging import companion_files
 from bitextmine.training.checkpoints import (
     BEST,
     BEST_SCORES,

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from bitextmine.checkpoints.locate import Located, locate
+from bitextmine.checkpoints.description import Description, describe
 from bitextmine.checkpoints.manifest import weights_hash
 from bitextmine.config import EncoderOptions
-from bitextmine.encoders.transformer.description import Description, describe
+from bitextmine.encoders.locate import Located, locate
 from bitextmine.encoders.transformer.encoder import unpooled_tokens
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.files import read_json

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from tiny_t5 import adapted, save_base, with_adapter
 
-from bitextmine.checkpoints.adapter import LoraAdapter
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.errors import EncoderError
+from bitextmine.models.adapter import LoraAdapter
 
 OLD_CONFIG = {
     "base_model_name_or_path": "google/mt5-xxl",

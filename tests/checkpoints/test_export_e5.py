@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
-from bitextmine.checkpoints.e5_tokenizer import compile_replacements
-from bitextmine.checkpoints.export_e5 import export_e5_small
-from bitextmine.checkpoints.packed_e5 import BertSizes, PackedE5, Pieces, read_packed_e5
 from bitextmine.errors import EncoderError, OutputError
+from bitextmine.models.e5_tokenizer import compile_replacements
+from bitextmine.models.export_e5 import export_e5_small
+from bitextmine.models.packed_e5 import BertSizes, PackedE5, Pieces, read_packed_e5
 
 SENTENCES = [
     "Die Brücke ist seit Montag gesperrt.",

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from small_models import SENTENCES
 
 from bitextmine.arrays import Floats
-from bitextmine.checkpoints import merging as module
 from bitextmine.checkpoints.manifest import read_manifest, verify_manifest
-from bitextmine.checkpoints.merging import merge
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.sources import load_source, resolve_source
 from bitextmine.errors import EncoderError, OutputError
+from bitextmine.models import merging as module
+from bitextmine.models.merging import merge
 
 BASES: dict[str, tuple[Callable[[Path], Path], str, list[str]]] = {
     "mt5": (small_models.mt5, "MT5EncoderModel", ["q", "v"]),

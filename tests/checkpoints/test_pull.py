@@ -15,10 +15,13 @@ from tiny_t5 import SHAPES, VOCABULARY, adapted, save_base
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from bitextmine.checkpoints import destination, layout, pull, sources
+from bitextmine.checkpoints import layout
 from bitextmine.checkpoints.manifest import read_manifest, verify_manifest, weights_hash
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.errors import BitextmineError, EncoderError, OutputError
+from bitextmine.models import model_folder as destination
+from bitextmine.models import origins as sources
+from bitextmine.models import pull
 
 Q0 = "encoder.block.0.layer.0.SelfAttention.q.weight"
 

@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from bitextmine.checkpoints.t5_tokenizer import write_t5_tokenizer
 from bitextmine.encoders.transformer.tokens import load_tokeniser
 from bitextmine.errors import EncoderError
+from bitextmine.models.t5_tokenizer import write_t5_tokenizer
 
 # Written for this test.
 TRAINING = [

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitextmine.arrays import Floats
-from bitextmine.encoders.m3_tokens import cut_into_pieces
-from bitextmine.encoders.m3_weights import BRANCH, Weights
-from bitextmine.encoders.m3_windows import TILE, FastWindows
-from bitextmine.encoders.use_m3 import UseM3
+from bitextmine.encoders.use_m3.m3_encoder import UseM3
+from bitextmine.encoders.use_m3.m3_tokens import cut_into_pieces
+from bitextmine.encoders.use_m3.m3_weights import BRANCH, Weights
+from bitextmine.encoders.use_m3.m3_windows import TILE, FastWindows
 
 pytestmark = pytest.mark.encoder
 
@@ -184,8 +184,8 @@ def test_a_vector_is_the_same_in_any_batch_on_any_number_of_threads(
 
 def test_forgotten_token_products_come_back_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     # 300 slots are fewer than the tokens of ALL, so most products are computed again and again.
-    monkeypatch.setattr("bitextmine.encoders.m3_weights.KEPT_TOKENS", 300)
-    monkeypatch.setattr("bitextmine.encoders.use_m3.KEPT_TOKENS", 300)
+    monkeypatch.setattr("bitextmine.encoders.use_m3.m3_weights.KEPT_TOKENS", 300)
+    monkeypatch.setattr("bitextmine.encoders.use_m3.m3_encoder.KEPT_TOKENS", 300)
     forgetful = UseM3(threads=2)
     for _ in range(2):
         assert bits(forgetful.encode(ALL).embeddings) == bits(alone())

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import torch
 
+from bitextmine.checkpoints.description import Description
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.base import Encoded, EncoderInfo
-from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.loading import count_multiplied, load_backbone
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import CoresRunner, DeviceRunner, Pending

@@ -7,9 +7,9 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from bitextmine.checkpoints.description import DenseLayer, Description
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.config import Pooling
-from bitextmine.encoders.transformer.description import DenseLayer, Description
 from bitextmine.errors import EncoderError
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

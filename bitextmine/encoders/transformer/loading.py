@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from bitextmine.checkpoints.description import Description
 from bitextmine.checkpoints.layout import ADAPTER_CONFIG
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.encoders.transformer.batches import Groups
-from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.flat_bert import FlatBert
 from bitextmine.encoders.transformer.flat_t5 import FlatT5
 from bitextmine.encoders.transformer.plain import PlainBackbone

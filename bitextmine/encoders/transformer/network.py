@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from bitextmine.checkpoints.description import Description
 from bitextmine.encoders.transformer.batches import Groups
-from bitextmine.encoders.transformer.description import Description
 from bitextmine.encoders.transformer.heads import Head, pool
 from bitextmine.encoders.transformer.loading import Backbone
 

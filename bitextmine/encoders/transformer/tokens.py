@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import normalizers
 
 from bitextmine.arrays import Ids
-from bitextmine.encoders.transformer.tokenizer_files import (
+from bitextmine.checkpoints.tokenizer_files import (
     SENTENCEPIECE_FILES,
     added_tokens,
     end_id,

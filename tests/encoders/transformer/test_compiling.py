@@ -13,8 +13,8 @@ import torch
 from small_models import library
 
 from bitextmine.arrays import Floats
+from bitextmine.checkpoints.description import describe
 from bitextmine.encoders.transformer.compiling import Compiled
-from bitextmine.encoders.transformer.description import describe
 from bitextmine.encoders.transformer.loading import load_backbone
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import DeviceRunner

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_files import BERT, MEAN, MT5, Files, modules, pooled, with_dense, write
 
-from bitextmine.encoders.transformer.description import describe
+from bitextmine.checkpoints.description import describe
 from bitextmine.errors import BitextmineError, EncoderError, UsageError
 
 
@@ -178,8 +178,8 @@ def test_describing_loads_no_heavy_library(folder: Path) -> None:
     write(folder, with_dense() | {"README.md": "---\nlicense: mit\n---\n"})
     code = (
         "import sys; from pathlib import Path;"
-        "from bitextmine.encoders.transformer.description import describe;"
-        "from bitextmine.encoders.transformer.model_card import read_licence;"
+        "from bitextmine.checkpoints.description import describe;"
+        "from bitextmine.checkpoints.model_card import read_licence;"
         "describe(Path(sys.argv[1])); read_licence(Path(sys.argv[1]));"
         "print({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules))"
     )

@@ -18,11 +18,11 @@ from small_models import library
 from tiny_t5 import SHAPES, adapted, save_base
 
 from bitextmine.arrays import Floats
-from bitextmine.checkpoints.pull import pull
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.base import Encoder, StreamingEncoder
 from bitextmine.encoders.sources import load_source, resolve_source
 from bitextmine.encoders.transformer.encoder import TransformerEncoder, chunk_rows
+from bitextmine.models.pull import pull
 
 BASES = {
     "bert": small_models.bert,

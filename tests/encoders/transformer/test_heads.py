@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import library
 
+from bitextmine.checkpoints.description import DenseLayer, Description, describe
 from bitextmine.config import Pooling
-from bitextmine.encoders.transformer.description import DenseLayer, Description, describe
 from bitextmine.encoders.transformer.heads import Head, pool
 from bitextmine.errors import EncoderError
 

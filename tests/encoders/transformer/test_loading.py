@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from small_models import library
 from torch import Tensor
 
+from bitextmine.checkpoints.description import describe
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.sources import load_source, resolve_source
-from bitextmine.encoders.transformer.description import describe
 from bitextmine.encoders.transformer.flat_bert import FlatBert
 from bitextmine.encoders.transformer.flat_t5 import FlatT5
 from bitextmine.encoders.transformer.loading import Backbone, count_multiplied, load_backbone

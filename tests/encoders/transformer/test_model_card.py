@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from model_files import write
 
-from bitextmine.encoders.transformer.model_card import read_languages, read_licence
+from bitextmine.checkpoints.model_card import read_languages, read_licence
 
 
 @pytest.fixture

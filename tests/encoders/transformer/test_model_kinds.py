@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from model_files import BERT, Files, write
 
-from bitextmine.encoders.transformer.description import describe
+from bitextmine.checkpoints.description import describe
 from bitextmine.errors import EncoderError
 
 

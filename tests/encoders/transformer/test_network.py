@@ -7,8 +7,8 @@ import small_models
 import torch
 from torch import Tensor
 
+from bitextmine.checkpoints.description import Description, describe
 from bitextmine.encoders.transformer.batches import Groups
-from bitextmine.encoders.transformer.description import Description, describe
 from bitextmine.encoders.transformer.network import Network
 
 DIM = 32

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from model_files import BERT, MEAN, Files, modules, pooled, with_dense, write
 
+from bitextmine.checkpoints.description import DenseLayer, describe
 from bitextmine.config import Pooling
-from bitextmine.encoders.transformer.description import DenseLayer, describe
 from bitextmine.errors import EncoderError
 
 

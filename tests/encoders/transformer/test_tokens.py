@@ -17,9 +17,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
-from bitextmine.checkpoints.t5_tokenizer import write_t5_tokenizer
 from bitextmine.encoders.transformer.tokens import TokenIds, load_tokeniser
 from bitextmine.errors import EncoderError
+from bitextmine.models.t5_tokenizer import write_t5_tokenizer
 
 # Written for this test.
 TRAINING = [

@@ -14,19 +14,19 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from bitextmine.checkpoints.adapter import LoraAdapter
-from bitextmine.checkpoints.destination import Destination, opened_destination
+from bitextmine.checkpoints.description import Description, describe
 from bitextmine.checkpoints.layout import CONFIG, MODEL_WEIGHTS, MODULES, README, local_files
 from bitextmine.checkpoints.layout import is_weights as holds_tensors
 from bitextmine.checkpoints.manifest import write_manifest
-from bitextmine.checkpoints.sources import Source, find_source
-from bitextmine.checkpoints.t5_encoder import index_of, plan_shards, pooling_files
+from bitextmine.checkpoints.model_card import read_languages
+from bitextmine.checkpoints.model_kinds import T5_TYPES
 from bitextmine.checkpoints.tensors import Checkpoint, open_checkpoint
-from bitextmine.encoders.transformer.description import Description, describe
-from bitextmine.encoders.transformer.model_card import read_languages
-from bitextmine.encoders.transformer.model_kinds import T5_TYPES
 from bitextmine.errors import EncoderError
 from bitextmine.files import atomic_write, write_json
+from bitextmine.models.adapter import LoraAdapter
+from bitextmine.models.model_folder import Destination, opened_destination
+from bitextmine.models.origins import Source, find_source
+from bitextmine.models.t5_encoder import index_of, plan_shards, pooling_files
 from bitextmine.progress import bar
 
 SHARD_BYTES = 2**30  # at most, in a file of weights
@@ -215,7 +215,7 @@ def companion_files(base: Path, description: Description, out: Path) -> None:
     if description.model_type in T5_TYPES:
         _write_t5_config(transformer / CONFIG, description.model_type)
         if (transformer / _SPIECE).is_file():
-            tokenizer = importlib.import_module("bitextmine.checkpoints.t5_tokenizer")
+            tokenizer = importlib.import_module("bitextmine.models.t5_tokenizer")
             tokenizer.write_t5_tokenizer(description.folder / _SPIECE, transformer)
     if not (base / MODULES).exists():
         _write_pooling(out, description)

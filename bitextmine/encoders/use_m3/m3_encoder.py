@@ -27,8 +27,9 @@ from torch.nn import functional
 
 from bitextmine.arrays import Floats, Ids
 from bitextmine.encoders.base import Encoded
-from bitextmine.encoders.m3_tokens import Piece, Tokeniser, cut_into_pieces
-from bitextmine.encoders.m3_weights import (
+from bitextmine.encoders.registry import encoder_info
+from bitextmine.encoders.use_m3.m3_tokens import Piece, Tokeniser, cut_into_pieces
+from bitextmine.encoders.use_m3.m3_weights import (
     BRANCH,
     DIM,
     KEPT_TOKENS,
@@ -37,8 +38,7 @@ from bitextmine.encoders.m3_weights import (
     TokenProducts,
     Weights,
 )
-from bitextmine.encoders.m3_windows import TILE, FastWindows
-from bitextmine.encoders.registry import encoder_info
+from bitextmine.encoders.use_m3.m3_windows import TILE, FastWindows
 from bitextmine.errors import EncoderError
 from bitextmine.machine import single_threaded_workers
 

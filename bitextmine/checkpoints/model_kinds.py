@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bitextmine.encoders.transformer.json_files import damaged, number, read_object
+from bitextmine.checkpoints.json_files import damaged, number, read_object
 from bitextmine.errors import EncoderError
 
 WEIGHTS = "model.safetensors"

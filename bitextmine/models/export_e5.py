@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bitextmine.checkpoints.e5_tokenizer import MASK, build_tokenizer
-from bitextmine.checkpoints.packed_e5 import PackedE5, Pieces, read_packed_e5
 from bitextmine.encoders.registry import encoder_info, installed_package
 from bitextmine.errors import EncoderError, OutputError
 from bitextmine.files import atomic_write, explained_write, sync_folder, write_json
+from bitextmine.models.e5_tokenizer import MASK, build_tokenizer
+from bitextmine.models.packed_e5 import PackedE5, Pieces, read_packed_e5
 
 _PACKED_FILE = "e5-small-q4.bin"
 _PROMPTS = {"query": "query: ", "passage": "passage: "}

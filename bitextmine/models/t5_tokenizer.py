@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 from tokenizers.processors import TemplateProcessing
 
-from bitextmine.encoders.transformer.tokenizer_files import load_sentencepiece
+from bitextmine.checkpoints.tokenizer_files import load_sentencepiece
 from bitextmine.errors import EncoderError
 from bitextmine.files import atomic_write
 

@@ -7,7 +7,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers import pre_tokenizers as splitters
 from tokenizers.processors import TemplateProcessing
 
-from bitextmine.checkpoints.packed_e5 import Pieces
+from bitextmine.models.packed_e5 import Pieces
 
 MASK = "<mask>"
 _SPACE = "▁"  # what a space is in a piece

@@ -4,14 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bitextmine.config import Pooling
-from bitextmine.encoders.transformer.json_files import damaged, number, part, read_object
-from bitextmine.encoders.transformer.model_kinds import (
-    model_type_of,
-    needs_code,
-    positions_of,
-)
-from bitextmine.encoders.transformer.st_files import (
+from bitextmine.checkpoints.json_files import damaged, number, part, read_object
+from bitextmine.checkpoints.model_kinds import model_type_of, needs_code, positions_of
+from bitextmine.checkpoints.st_files import (
     DenseLayer,
     list_modules,
     out_dim,
@@ -20,6 +15,7 @@ from bitextmine.encoders.transformer.st_files import (
     read_step,
     read_transformer_settings,
 )
+from bitextmine.config import Pooling
 from bitextmine.errors import EncoderError, UsageError
 
 __all__ = ["DenseLayer", "Description", "describe"]

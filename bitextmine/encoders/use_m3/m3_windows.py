@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bitextmine.encoders.m3_weights import BRANCH, Weights
+from bitextmine.encoders.use_m3.m3_weights import BRANCH, Weights
 
 TILE = 4  # windows computed together
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # where the polynomials are evaluated

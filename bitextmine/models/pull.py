@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bitextmine.checkpoints.adapter import LoraAdapter
-from bitextmine.checkpoints.destination import Destination, opened_destination
 from bitextmine.checkpoints.layout import (
     CONFIG,
     MODEL_WEIGHTS,
@@ -21,9 +19,14 @@ from bitextmine.checkpoints.layout import (
     local_files,
 )
 from bitextmine.checkpoints.manifest import write_manifest
-from bitextmine.checkpoints.shard_writer import shard_blocks, tensor_bytes
-from bitextmine.checkpoints.sources import Source, find_source
-from bitextmine.checkpoints.t5_encoder import (
+from bitextmine.checkpoints.tensors import Checkpoint, open_checkpoint
+from bitextmine.config import M_ST5, M_ST5_ADAPTER, M_ST5_BASE
+from bitextmine.encoders.presets import preset_of
+from bitextmine.errors import EncoderError
+from bitextmine.models.adapter import LoraAdapter
+from bitextmine.models.model_folder import Destination, opened_destination
+from bitextmine.models.origins import Source, find_source
+from bitextmine.models.t5_encoder import (
     check_shapes,
     encoder_config,
     encoder_shapes,
@@ -33,10 +36,7 @@ from bitextmine.checkpoints.t5_encoder import (
     read_t5_config,
     stored_name,
 )
-from bitextmine.checkpoints.tensors import Checkpoint, open_checkpoint
-from bitextmine.config import M_ST5, M_ST5_ADAPTER, M_ST5_BASE
-from bitextmine.encoders.presets import preset_of
-from bitextmine.errors import EncoderError
+from bitextmine.models.weights_writer import shard_blocks, tensor_bytes
 from bitextmine.progress import bar
 
 M_ST5_LICENCE = "CC-BY-NC-4.0"
@@ -225,7 +225,7 @@ def _write_companions(
     for name, content in pooling_files(config["d_model"]).items():
         _write_json(destination, name, content)
     with tempfile.TemporaryDirectory(prefix="bitextmine-") as temporary:
-        tokenizer = importlib.import_module("bitextmine.checkpoints.t5_tokenizer")
+        tokenizer = importlib.import_module("bitextmine.models.t5_tokenizer")
         tokenizer.write_t5_tokenizer(_find_spiece(base.folder), Path(temporary))
         for path in sorted(Path(temporary).iterdir()):
             destination.write(path.name, _file_blocks(path))

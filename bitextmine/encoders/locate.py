@@ -116,7 +116,7 @@ def _merged_m_st5() -> Path:
             hint=f"run `bitextmine models pull {M_ST5}`, where there is internet;"
             " then --model m-st5, or --model FOLDER if the folder was moved",
         )
-    from bitextmine.checkpoints.pull import pull
+    from bitextmine.models.pull import pull
 
     return pull(M_ST5, out=None, base=M_ST5_BASE, adapter=M_ST5_ADAPTER)
 

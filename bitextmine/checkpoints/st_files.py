@@ -4,15 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bitextmine.checkpoints.json_files import damaged, number, part, read_object, unsupported
 from bitextmine.checkpoints.layout import read_modules
 from bitextmine.config import Pooling
-from bitextmine.encoders.transformer.json_files import (
-    damaged,
-    number,
-    part,
-    read_object,
-    unsupported,
-)
 
 # Names in sentence-transformers' files: first the flags of old ones, in the order in which the
 # library concatenates their results.

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bitextmine.encoders.transformer.json_files import part, read_object
+from bitextmine.checkpoints.json_files import part, read_object
 from bitextmine.errors import EncoderError
 
 SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")

@@ -1,0 +1,1 @@
+"""The embedded encoder use-m3: tokens, weights, windows."""

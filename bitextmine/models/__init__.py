@@ -1,0 +1,1 @@
+"""Making a model folder: pull, merge, export."""
