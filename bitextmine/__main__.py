@@ -1,5 +1,5 @@
 """``python -m bitextmine`` is the command ``bitextmine``."""
 
-from bitextmine.cli import main
+from bitextmine.cli.main import main
 
 main(prog_name="bitextmine")

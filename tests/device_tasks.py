@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bitextmine.cli.terminal import Terminated, start
 from bitextmine.engines.devices import Report, run_on_devices
 from bitextmine.errors import EncoderError
-from bitextmine.terminal import Terminated, start
 
 PATIENCE_S = 20.0
 

@@ -15,7 +15,7 @@ from test_pipeline import src_line, tgt_line
 
 import bitextmine
 from bitextmine import pipeline
-from bitextmine.cli import main
+from bitextmine.cli.main import main
 from bitextmine.search import stage as search_stage
 
 COMMANDS = ("mine", "shard", "encode", "search", "select", "models", "demo")
@@ -69,7 +69,7 @@ def test_the_version_is_told() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from bitextmine.cli import main\n"
+    code = "import sys; from bitextmine.cli.main import main\n"
     code += "try: main(['mine', '--help'])\nexcept SystemExit: pass\n"
     code += "heavy = {'torch', 'numpy', 'transformers', 'zstandard', 'tqdm'} & set(sys.modules)\n"
     code += "print(sorted(heavy), file=sys.stderr)\n"

@@ -73,7 +73,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from bitextmine.cli import main\n"
+    code = "import sys; from bitextmine.cli.main import main\n"
     code += "try: main(['eval', 'bucc', '--help'])\nexcept SystemExit: pass\n"
     code += "heavy = {'torch', 'numpy', 'transformers', 'zstandard', 'tqdm'} & set(sys.modules)\n"
     code += "print(sorted(heavy), file=sys.stderr)\n"

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from bitextmine.checkpoints.description import describe
 from bitextmine.checkpoints.manifest import verify_manifest
-from bitextmine.cli import main
+from bitextmine.cli.main import main
 from bitextmine.errors import EncoderError, OutputError, UsageError, WorkdirError
 from bitextmine.training import run as run_module
 from bitextmine.training.checkpoints import checkpoints

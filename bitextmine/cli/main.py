@@ -11,24 +11,25 @@ from typing import Any
 import click
 
 from bitextmine import config as choices
-from bitextmine.config import M_ST5_ADAPTER, M_ST5_BASE, MineConfig
-from bitextmine.eval_commands import evaluate
-from bitextmine.flags import (
+from bitextmine.cli.evaluate import evaluate
+from bitextmine.cli.flags import (
     DEVICES,
     ENCODER,
     FILE,
     INPUT,
     MEMORY,
+    OUTPUT,
     SEARCH,
     SEED,
+    SELECT,
     TALK,
     THREADS,
     options,
     workdir_option,
 )
-from bitextmine.output_flags import OUTPUT, SELECT
-from bitextmine.terminal import HintingGroup, ManyValues, say, start
-from bitextmine.train_commands import merge, train
+from bitextmine.cli.terminal import HintingGroup, ManyValues, say, start
+from bitextmine.cli.train import merge, train
+from bitextmine.config import M_ST5_ADAPTER, M_ST5_BASE, MineConfig
 from bitextmine.version import __version__
 
 

@@ -1,7 +1,4 @@
-"""The commands of ``bitextmine eval``: how good is a model on public test sets?
-
-As in ``cli.py``, nothing heavy is imported before a command runs.
-"""
+"""The commands of evaluation: `eval tatoeba`, `bucc`, `xsts`, `xsim`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +6,46 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitextmine.cli.flags import COMPUTING, FILE, TALK, THREADS, options
+from bitextmine.cli.terminal import HintingGroup, ManyValues, start
 from bitextmine.config import EncodeConfig, OutputConfig, SelectConfig
-from bitextmine.eval_flags import MODEL, REPORT
-from bitextmine.flags import COMPUTING, FILE, TALK, THREADS, options
-from bitextmine.terminal import HintingGroup, ManyValues, start
+
+_FORMATS = ("table", "json", "csv")
+
+MODEL = [
+    click.option(
+        "--model",
+        "models",
+        metavar="MODEL…",
+        multiple=True,
+        required=True,
+        help="A name from `bitextmine models`, a folder, or a hub id; several stand side by side.",
+    ),
+]
+
+REPORT = [
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(_FORMATS),
+        default="table",
+        show_default=True,
+        help="table: for people. json: with all details. csv: one row a model and line.",
+    ),
+    click.option(
+        "-o",
+        "--out",
+        type=FILE,
+        default=None,
+        help="Write to this file instead of stdout, with a run card (.run.json) beside it.",
+    ),
+    click.option(
+        "--save",
+        type=FILE,
+        default=None,
+        help="Keep the figures in this file as well, as JSON, with a run card beside it.",
+    ),
+]
 
 if TYPE_CHECKING:
     from bitextmine.evaluation.models import NamedModel

@@ -12,7 +12,6 @@ from bitextmine.machine import parse_devices, parse_memory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-
 FILE = click.Path(path_type=Path)
 
 
@@ -114,6 +113,7 @@ INPUT = [
         help="Sentences a shard, about. Never changes the pairs.",
     ),
 ]
+
 CHOICE = [
     click.option(
         "--model",
@@ -132,6 +132,7 @@ CHOICE = [
         "--tgt-lang", default=D.tgt_lang, metavar="CODE", help="Language of the target side."
     ),
 ]
+
 DEVICES = [
     click.option(
         "--devices",
@@ -141,6 +142,7 @@ DEVICES = [
         help="Where to compute: cpu, cuda, cuda:0,1 … Default: every visible GPU, else the CPU.",
     ),
 ]
+
 COMPUTING = [
     *DEVICES,
     click.option(
@@ -187,6 +189,7 @@ COMPUTING = [
         help="Run Python code that comes with the checkpoint.",
     ),
 ]
+
 STORING = [
     click.option(
         "--dim",
@@ -203,7 +206,9 @@ STORING = [
         help="Number format of the vectors on disk; int8 halves them.",
     ),
 ]
+
 ENCODER = [*CHOICE, *COMPUTING, *STORING]
+
 THREADS = [
     click.option(
         "--threads",
@@ -213,6 +218,7 @@ THREADS = [
         help="Processor cores to use; 0, the default, is all that this job may use.",
     ),
 ]
+
 SEED = [
     click.option(
         "--seed",
@@ -222,6 +228,7 @@ SEED = [
         help="Of every sample: to find out languages, to fit --dim, to train an index.",
     ),
 ]
+
 MEMORY = [
     click.option(
         "--memory",
@@ -232,6 +239,7 @@ MEMORY = [
         " machine or the job has.",
     ),
 ]
+
 SEARCH = [
     click.option(
         "-k", "k", type=int, default=D.k, show_default=True, help="Neighbours a sentence."
@@ -246,6 +254,7 @@ SEARCH = [
         " that would take hours and an index would not.",
     ),
 ]
+
 TALK = [
     click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no summary."),
     click.option("-v", "--verbose", is_flag=True, help="Tell what is being done and decided."),
@@ -255,3 +264,65 @@ TALK = [
 def workdir_option(help_text: str, *, required: bool) -> list[Callable[[Command], Command]]:
     """Return the flag of the work directory, which means something else to every command."""
     return [click.option("--workdir", type=FILE, required=required, help=help_text)]
+
+
+def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+SELECT = [
+    click.option(
+        "--margin",
+        type=choice_of(choices.Margin),
+        default=D.margin,
+        show_default=True,
+        help="How a pair is scored against its neighbourhoods.",
+    ),
+    click.option(
+        "--retrieval",
+        type=choice_of(choices.Retrieval),
+        default=D.retrieval,
+        show_default=True,
+        help="Which candidates become pairs; max is one-to-one.",
+    ),
+    click.option(
+        "--threshold",
+        type=float,
+        default=None,
+        metavar="T",
+        help="Drop pairs that score less. Default: the encoder's own, about 90 % precision.",
+    ),
+    click.option(
+        "--top", type=int, default=None, metavar="N", help="Keep the N best pairs at most."
+    ),
+]
+
+OUTPUT = [
+    click.option(
+        "-o",
+        "--out",
+        type=FILE,
+        default=None,
+        help="Write here instead of stdout; compressed if it ends in .zst .gz .xz .bz2.",
+    ),
+    click.option(
+        "--format",
+        type=choice_of(choices.OutputFormat),
+        default=D.format,
+        show_default=True,
+        help="laser: score<TAB>src<TAB>tgt, no header.",
+    ),
+    click.option(
+        "--columns",
+        default="",
+        callback=_columns,
+        metavar="A,B,…",
+        help=f"Columns of --format tsv, from {', '.join(choices.COLUMNS)}.",
+    ),
+    click.option(
+        "--rejects",
+        type=FILE,
+        default=None,
+        help="Write every rejected or duplicate line here, with the reason.",
+    ),
+]

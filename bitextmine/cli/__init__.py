@@ -1,0 +1,1 @@
+"""The command line: flags become a config at once, then one library call."""
