@@ -48,8 +48,8 @@ REPORT = [
 ]
 
 if TYPE_CHECKING:
-    from bitextmine.evaluation.models import NamedModel
     from bitextmine.evaluation.report import Report
+    from bitextmine.evaluation.trials import NamedModel
 
 
 class _Run:
@@ -87,8 +87,8 @@ class _Run:
 
     def begin(self, settings: dict[str, Any], *, inputs: Sequence[str]) -> "Sequence[NamedModel]":
         """Check the output, and find the models."""
-        from bitextmine.evaluation.models import resolve_models
         from bitextmine.evaluation.report import check_save
+        from bitextmine.evaluation.trials import resolve_models
         from bitextmine.write.stage import check_output
 
         output = OutputConfig(out=self._out)
@@ -218,7 +218,7 @@ def bucc(*, threshold: float | None, protocol: Any, curve: Path | None, **flags:
 
     from bitextmine.evaluation.bucc_report import evaluate_bucc
     from bitextmine.evaluation.bucc_task import read_task, read_tuning_task
-    from bitextmine.evaluation.curves import check_curve, save_curve
+    from bitextmine.evaluation.threshold_curve import check_curve, save_curve
 
     SelectConfig(threshold=threshold).check_selecting()
     paths = run.others

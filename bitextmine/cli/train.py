@@ -7,7 +7,7 @@ import click
 
 from bitextmine.cli.flags import FILE, TALK, THREADS, options
 from bitextmine.cli.terminal import ManyValues, start
-from bitextmine.training.config import (
+from bitextmine.training.choices import (
     FULL_RATE,
     LORA_RATE,
     Method,

@@ -18,7 +18,7 @@ from bitextmine.config import SelectConfig
 from bitextmine.counts import count_shards, encoded_counts, side_counts
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.bucc_task import BuccTask, mining_config
-from bitextmine.evaluation.models import NamedModel
+from bitextmine.evaluation.trials import NamedModel
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.select.candidates import LOWEST

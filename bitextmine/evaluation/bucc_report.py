@@ -6,8 +6,8 @@ from typing import Any
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.bucc_mining import MinedTask, Protocol, mine_task
 from bitextmine.evaluation.bucc_task import BuccTask
-from bitextmine.evaluation.models import NamedModel
 from bitextmine.evaluation.report import Report
+from bitextmine.evaluation.trials import NamedModel
 from bitextmine.runcard import RunCard
 
 METRICS = {

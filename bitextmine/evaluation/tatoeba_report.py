@@ -9,7 +9,6 @@ from typing import Any
 from bitextmine.arrays import Floats
 from bitextmine.errors import InputError, UsageError
 from bitextmine.evaluation.files import require_folder
-from bitextmine.evaluation.models import NamedModel, Trial, run_trials
 from bitextmine.evaluation.report import Report
 from bitextmine.evaluation.tatoeba import (
     TATOEBA_14,
@@ -17,6 +16,7 @@ from bitextmine.evaluation.tatoeba import (
     read_pairs,
     retrieval_accuracy,
 )
+from bitextmine.evaluation.trials import NamedModel, Trial, run_trials
 from bitextmine.evaluation.xsim import AlignedSearch
 from bitextmine.languages import normalise_language
 from bitextmine.runcard import RunCard

@@ -16,8 +16,8 @@ from bitextmine.arrays import Doubles, Floats, Halfs, Ids
 from bitextmine.encode.row_format import unit_halfs
 from bitextmine.errors import InputError
 from bitextmine.evaluation.files import distinct_names, read_sentences
-from bitextmine.evaluation.models import NamedModel, Trial, run_trials
 from bitextmine.evaluation.report import Report, percent
+from bitextmine.evaluation.trials import NamedModel, Trial, run_trials
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.search.neighbours import Neighbours

@@ -14,8 +14,8 @@ import numpy as np
 from bitextmine.arrays import Doubles, Floats, Ids
 from bitextmine.errors import EncoderError, InputError
 from bitextmine.evaluation.files import find_file, read_lines, read_score, require_folder
-from bitextmine.evaluation.models import NamedModel, Trial, run_trials
 from bitextmine.evaluation.report import Report
+from bitextmine.evaluation.trials import NamedModel, Trial, run_trials
 from bitextmine.runcard import RunCard
 
 TRACKS = {

@@ -9,7 +9,7 @@ import torch
 from transformers import TrainingArguments
 
 from bitextmine.errors import UsageError
-from bitextmine.training.config import TrainConfig
+from bitextmine.training.choices import TrainConfig
 
 EVENTS = "tensorboard"  # folder of its event files, beside the adapter
 

@@ -20,8 +20,8 @@ from bitextmine.training.checkpoints import (
     checkpoints,
     save_weights,
 )
-from bitextmine.training.config import TrainConfig
-from bitextmine.training.curves import write_curves
+from bitextmine.training.choices import TrainConfig
+from bitextmine.training.course import write_curves
 from bitextmine.training.folder import CARD, WORK
 from bitextmine.training.trainer import ContrastiveTrainer
 

@@ -21,12 +21,12 @@ from bitextmine.errors import EncoderError, UsageError
 from bitextmine.files import read_json
 from bitextmine.training.arguments import compute_dtype, require_tensorboard
 from bitextmine.training.checkpoints import BEST, BEST_SCORES, checkpoints
-from bitextmine.training.config import TrainConfig
+from bitextmine.training.choices import TrainConfig
 from bitextmine.training.dev import make_dev
 from bitextmine.training.folder import WORK, finished_card, held_folder, texts_folder
-from bitextmine.training.network import load_model, make_pipeline
 from bitextmine.training.output import write_output
 from bitextmine.training.sampling import BatchSampler
+from bitextmine.training.trainee import load_model, make_pipeline
 from bitextmine.training.trainer import ContrastiveTrainer, TripletDataset
 from bitextmine.training.triplets import Rows, Triplets, read_all
 

@@ -28,10 +28,10 @@ from bitextmine.training.checkpoints import (
     checkpoints,
     save_weights,
 )
-from bitextmine.training.config import TrainConfig
+from bitextmine.training.choices import TrainConfig
 from bitextmine.training.loss import contrastive_loss, guessing_loss
-from bitextmine.training.network import Pipeline, embed, encode
 from bitextmine.training.sampling import BatchSampler
+from bitextmine.training.trainee import Pipeline, embed, encode
 from bitextmine.training.watch import Watch, diverged
 
 Dev = Callable[[Callable[[Sequence[str]], Floats]], dict[str, float]]

@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from bitextmine.errors import EncoderError
 from bitextmine.progress import bar
-from bitextmine.training.curves import write_curves
+from bitextmine.training.course import write_curves
 from bitextmine.training.rise import RiseWatch
 
 LOG = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from bitextmine.errors import InputError, UsageError
 from bitextmine.evaluation.bucc_mining import Protocol, mine_task
 from bitextmine.evaluation.bucc_report import OWN, TUNED_HERE, evaluate_bucc
 from bitextmine.evaluation.bucc_task import BuccTask, read_task, read_tuning_task
-from bitextmine.evaluation.models import NamedModel, resolve_models
+from bitextmine.evaluation.trials import NamedModel, resolve_models
 from bitextmine.runcard import RunCard
 
 

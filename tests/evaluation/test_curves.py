@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitextmine.errors import OutputError, UsageError
-from bitextmine.evaluation import curves
+from bitextmine.evaluation import threshold_curve as curves
 from bitextmine.evaluation.bucc import Scored
 
 SCORED = Scored(np.array([1.5, 1.2, 1.2, 1.0]), np.array([True, True, False, False]), 2)

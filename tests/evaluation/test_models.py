@@ -11,7 +11,7 @@ from bitextmine.config import EncodeConfig
 from bitextmine.encoders.base import Encoded
 from bitextmine.encoders.registry import register_encoder, unregister_encoder
 from bitextmine.errors import EncoderError, UsageError
-from bitextmine.evaluation.models import Trial, resolve_models, run_trials
+from bitextmine.evaluation.trials import Trial, resolve_models, run_trials
 from bitextmine.runcard import RunCard
 
 NOTED = replace(TOY_INFO, name="noted", licence="CC-BY-NC-4.0")

@@ -6,7 +6,6 @@ import pytest
 
 from bitextmine.config import EncodeConfig
 from bitextmine.errors import InputError, UsageError
-from bitextmine.evaluation.models import resolve_models
 from bitextmine.evaluation.report import Report
 from bitextmine.evaluation.tatoeba import TATOEBA_14
 from bitextmine.evaluation.tatoeba_report import (
@@ -14,6 +13,7 @@ from bitextmine.evaluation.tatoeba_report import (
     evaluate_tatoeba_models,
     read_languages,
 )
+from bitextmine.evaluation.trials import resolve_models
 from bitextmine.runcard import RunCard
 
 EQUAL = "the bridge is closed\nyes\nno rain today\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bitextmine.config import EncodeConfig
 from bitextmine.errors import EncoderError, InputError
-from bitextmine.evaluation.models import resolve_models
+from bitextmine.evaluation.trials import resolve_models
 from bitextmine.evaluation.xsts import (
     TRACKS,
     cosines,

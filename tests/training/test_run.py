@@ -24,13 +24,13 @@ from bitextmine.cli.main import main
 from bitextmine.errors import EncoderError, OutputError, UsageError, WorkdirError
 from bitextmine.training import run as run_module
 from bitextmine.training.checkpoints import checkpoints
-from bitextmine.training.config import TrainConfig
+from bitextmine.training.choices import TrainConfig
 from bitextmine.training.folder import held_folder
 from bitextmine.training.loss import contrastive_loss
-from bitextmine.training.network import encode, load_model, make_pipeline
 from bitextmine.training.output import write_output
 from bitextmine.training.run import train
 from bitextmine.training.sampling import BatchSampler
+from bitextmine.training.trainee import encode, load_model, make_pipeline
 from bitextmine.training.trainer import ContrastiveTrainer, TripletDataset
 
 WORDS = ["bridge", "Monday", "children", "village", "yard", "closed"]

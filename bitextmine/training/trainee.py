@@ -17,7 +17,7 @@ from bitextmine.encoders.transformer.loading import load_model as read_model
 from bitextmine.encoders.transformer.tokens import Tokeniser, load_tokeniser
 from bitextmine.errors import UsageError
 from bitextmine.machine import CPU
-from bitextmine.training.config import TrainConfig
+from bitextmine.training.choices import TrainConfig
 
 # Names of the matrices that make queries and values, in the families of encoders.
 _TARGETS = (
