@@ -104,13 +104,25 @@ def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found
         for side, asking in (("tgt", "src"), ("src", "tgt")):
             path, rows = Path(folder) / side, sides[side]
             build = partial(
-                build_index, path, rows, ids[side], factory=factory(*rows.shape), seed=SEED,
-                threads=threads, memory=MEMORY,
-            )  # fmt: skip
-            search = partial(
-                search_index, path, sides[asking], ids[asking], rows, ids[side], k=K,
+                build_index,
+                path,
+                rows,
+                ids[side],
+                factory=factory(*rows.shape),
+                seed=SEED,
                 threads=threads,
-            )  # fmt: skip
+                memory=MEMORY,
+            )
+            search = partial(
+                search_index,
+                path,
+                sides[asking],
+                ids[asking],
+                rows,
+                ids[side],
+                k=K,
+                threads=threads,
+            )
             _, built = timed(build)
             lists[asking], searched = timed(search)
             seconds["build"] += built
@@ -203,9 +215,15 @@ def crossover(sizes: list[int], hnsw_to: int, work: Path) -> dict[str, Any]:
         if n <= hnsw_to:
             row["hnsw"] = indexed(src, tgt, lambda n, dim: HNSW).seconds
         method = choose_method(
-            "ivf", n_src=n, n_tgt=n, dim=src.shape[1], k=K, devices=("cpu",),
-            threads=usable_threads(0), memory=MEMORY,
-        )  # fmt: skip
+            "ivf",
+            n_src=n,
+            n_tgt=n,
+            dim=src.shape[1],
+            k=K,
+            devices=("cpu",),
+            threads=usable_threads(0),
+            memory=MEMORY,
+        )
         row["predicted"] = {"exact": method.exact_seconds, "ivf": method.index_seconds}
         rows.append(row)
         print(json.dumps(row), flush=True)

@@ -101,8 +101,11 @@ def load_task(folder: Path, model: str, work: Path) -> Task:
     config = MineConfig(
         src=(str(folder / f"{folder.name}.{lang}.zst"),),
         tgt=(str(folder / f"{folder.name}.en.zst"),),
-        input_format="ids", src_lang=lang, tgt_lang="en", model=model,
-    )  # fmt: skip
+        input_format="ids",
+        src_lang=lang,
+        tgt_lang="en",
+        model=model,
+    )
     work.mkdir(parents=True, exist_ok=True)
     with opened_workdir(work / f"{folder.name}.{model}", make=True) as workdir:
         pipeline.shard(workdir, config, RunCard())
@@ -221,9 +224,15 @@ def mined(vectors: tuple[Stored, Stored], gold: set[tuple[int, int]]) -> Mined:
 
 
 def figures(
-    found: Mined, form: RowFormat, projection: str, sample: int, seconds: float,
-    *, task: Task, full: Mined,
-) -> dict[str, Any]:  # fmt: skip
+    found: Mined,
+    form: RowFormat,
+    projection: str,
+    sample: int,
+    seconds: float,
+    *,
+    task: Task,
+    full: Mined,
+) -> dict[str, Any]:
     """Describe a result in percent; thresholds are chosen on this very gold, as in BUCC."""
     tuned, own = best_f1(full.pairs, task.gold), best_f1(found.pairs, task.gold)
     kept: Accuracy = at_threshold(found.pairs, task.gold, tuned.threshold)

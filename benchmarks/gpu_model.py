@@ -152,9 +152,12 @@ def tokenizer_folder(given: Path | None, sentences: Sequence[str], place: Path) 
             vocab_size=_TRAINED_PIECES,
             hard_vocab_limit=False,
             byte_fallback=True,
-            pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
             minloglevel=2,
-        )  # fmt: skip
+        )
         write_t5_tokenizer(spiece, place)
     return f"SentencePiece, {_TRAINED_PIECES:,} pieces at most, trained on the sentences"
 

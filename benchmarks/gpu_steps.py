@@ -172,9 +172,15 @@ def measure_pipeline(setting: Setting, network: Network) -> dict[str, Any]:
         shard = Workdir(root).shard("src", 0)
         write_shard(shard.folder, setting.sentences)
         encode = partial(
-            encode_shard, root, "src", 0, source, 0,
-            device=setting.device, report=lambda rows: None,
-        )  # fmt: skip
+            encode_shard,
+            root,
+            "src",
+            0,
+            source,
+            0,
+            device=setting.device,
+            report=lambda rows: None,
+        )
         seconds = setting.seconds(encode)
         written = np.load(shard.embeddings, mmap_mode="r")
         assert written.shape == (len(setting.sentences), setting.shape.d)

@@ -126,9 +126,12 @@ def measure(src: Path, tgt: Path, threads: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         config = MineConfig(
-            src=(str(src),), tgt=(str(tgt),), out=Path(folder) / "pairs.tsv", threads=threads,
+            src=(str(src),),
+            tgt=(str(tgt),),
+            out=Path(folder) / "pairs.tsv",
+            threads=threads,
             model="use-m3",
-        )  # fmt: skip
+        )
         card = mine(config).card
     wall = time.perf_counter() - begun
     rest = wall - forward.seconds - product.seconds

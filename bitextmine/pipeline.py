@@ -188,10 +188,14 @@ def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource
         if form.is_fitted:
             total = draw_sample(workdir, sharded_config(workdir), form)
             run_shown(
-                encode_sample, [(workdir.root, side, source, threads) for side in SIDES],
-                source.devices, label="sample", total=total, unit="sentences",
+                encode_sample,
+                [(workdir.root, side, source, threads) for side in SIDES],
+                source.devices,
+                label="sample",
+                total=total,
+                unit="sentences",
                 name=lambda task: f"encoding a sample of {task[1]}",
-            )  # fmt: skip
+            )
         fit_projection(workdir, form)
     remove_sample(workdir)
     shards = [
@@ -201,9 +205,14 @@ def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource
     ]
     total = sum(side_counts(workdir, side)["unique"] for side in SIDES)
     run_shown(
-        encode_shard, shards, source.devices, label="encode", total=total, unit="sentences",
+        encode_shard,
+        shards,
+        source.devices,
+        label="encode",
+        total=total,
+        unit="sentences",
         name=lambda task: f"encoding {task[1]} shard {task[2]}",
-    )  # fmt: skip
+    )
 
 
 def search(workdir: Workdir, config: SearchConfig, card: RunCard) -> None:

@@ -32,9 +32,17 @@ def as_int8(rows: Halfs) -> NDArray[np.int8]:
 
 
 def found_by(
-    folder: Path, queries: Stored, others: Stored, factory: str, *, k: int = 4, threads: int = 2,
-    query_ids: Ids | None = None, other_ids: Ids | None = None, seed: int = 1,
-) -> Neighbours:  # fmt: skip
+    folder: Path,
+    queries: Stored,
+    others: Stored,
+    factory: str,
+    *,
+    k: int = 4,
+    threads: int = 2,
+    query_ids: Ids | None = None,
+    other_ids: Ids | None = None,
+    seed: int = 1,
+) -> Neighbours:
     """Index the others, and search for all queries."""
     query_ids = np.arange(len(queries)) if query_ids is None else query_ids
     other_ids = np.arange(len(others)) if other_ids is None else other_ids

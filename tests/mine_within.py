@@ -72,11 +72,19 @@ def main(folder: Path, memory: int, limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (taken() + limit,) * 2)
     mined = mine(
         MineConfig(
-            src=(str(folder / "src"),), tgt=(str(folder / "tgt"),), model=INFO.name,
-            src_lang="de", tgt_lang="en", search="exact", memory=memory, threads=THREADS,
-            k=8, workdir=folder / "work", out=folder / "pairs.tsv",
+            src=(str(folder / "src"),),
+            tgt=(str(folder / "tgt"),),
+            model=INFO.name,
+            src_lang="de",
+            tgt_lang="en",
+            search="exact",
+            memory=memory,
+            threads=THREADS,
+            k=8,
+            workdir=folder / "work",
+            out=folder / "pairs.tsv",
         )
-    )  # fmt: skip
+    )
     print(mined.n_pairs)
 
 

@@ -230,10 +230,13 @@ def train_sentencepiece(texts: Iterable[str], path: Path) -> Path:
         vocab_size=_VOCAB + 100,
         hard_vocab_limit=False,
         byte_fallback=True,
-        pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
         num_threads=1,
         minloglevel=2,
-    )  # fmt: skip
+    )
     path.with_suffix(".vocab").unlink()  # a listing that no model folder has
     return path
 

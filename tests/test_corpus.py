@@ -135,9 +135,13 @@ def test_utf16_is_named_as_such(tmp_path: Path, mark: bytes) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"a\nb\n", b"a\nb", b"a\r\nb\r\n", b"\xef\xbb\xbfa\nb\n", b" a \n\tb\t\n",
+        b"a\nb\n",
+        b"a\nb",
+        b"a\r\nb\r\n",
+        b"\xef\xbb\xbfa\nb\n",
+        b" a \n\tb\t\n",
     ],
-)  # fmt: skip
+)
 def test_line_ends_marks_and_margins_do_not_matter(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "f"
     path.write_bytes(content)

@@ -21,9 +21,15 @@ GIB = 1 << 30
 
 @pytest.mark.parametrize(
     ("text", "n_bytes"),
-    [("8G", 8 * GIB), ("8g", 8 * GIB), ("1.5GiB", 3 * GIB // 2), ("512M", GIB // 2), ("700", 700),
-     (" 2 TB ", 2048 * GIB)],
-)  # fmt: skip
+    [
+        ("8G", 8 * GIB),
+        ("8g", 8 * GIB),
+        ("1.5GiB", 3 * GIB // 2),
+        ("512M", GIB // 2),
+        ("700", 700),
+        (" 2 TB ", 2048 * GIB),
+    ],
+)
 def test_sizes_are_read_in_powers_of_1024(text: str, n_bytes: int) -> None:
     assert parse_memory(text) == n_bytes
 

@@ -65,10 +65,15 @@ def mined_bytes(corpus: tuple[Path, Path], out: Path, **flags: Any) -> bytes:
 def config(corpus: tuple[Path, Path], **flags: Any) -> MineConfig:
     return MineConfig(
         **{
-            "src": (str(corpus[0]),), "tgt": (str(corpus[1]),), "model": "toy",
-            "src_lang": "de", "tgt_lang": "en", "format": "jsonl", **flags,
+            "src": (str(corpus[0]),),
+            "tgt": (str(corpus[1]),),
+            "model": "toy",
+            "src_lang": "de",
+            "tgt_lang": "en",
+            "format": "jsonl",
+            **flags,
         }
-    )  # fmt: skip
+    )
 
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -111,9 +116,14 @@ def test_every_line_is_accounted_for(corpus: tuple[Path, Path]) -> None:
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_shards_chunks_blocks_and_memory_do_not_change_a_byte(
-    corpus: tuple[Path, Path], tmp_path: Path, shard_size: int, chunk: int, flush: int,
-    panel: int, retrieval: str,
-) -> None:  # fmt: skip
+    corpus: tuple[Path, Path],
+    tmp_path: Path,
+    shard_size: int,
+    chunk: int,
+    flush: int,
+    panel: int,
+    retrieval: str,
+) -> None:
     out = tmp_path / "pairs"
     plain = mined_bytes(corpus, out, retrieval=retrieval)
     with pytest.MonkeyPatch.context() as patch:

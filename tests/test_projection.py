@@ -80,9 +80,14 @@ def bits(workdir: Workdir) -> list[bytes]:
     store=st.sampled_from(["fp16", "int8"]),
 )
 def test_shards_chunks_and_threads_do_not_change_a_bit(
-    corpus: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory,
-    shard_size: int, chunk: int, threads: int, dim: int, store: Store,
-) -> None:  # fmt: skip
+    corpus: tuple[Path, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    shard_size: int,
+    chunk: int,
+    threads: int,
+    dim: int,
+    store: Store,
+) -> None:
     tmp_path = tmp_path_factory.mktemp("many runs")
     plain = encoded(corpus, tmp_path / "plain", dim=dim, store=store)
     with pytest.MonkeyPatch.context() as patch:

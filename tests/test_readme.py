@@ -61,8 +61,12 @@ def shell(command: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PATH": path, "DATA": ".", "SCRATCH": "scratch"}
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_there_are_commands_to_run() -> None:

@@ -228,10 +228,14 @@ def test_more_shards_than_files_may_be_open(
     try:
         mined = mine(
             MineConfig(
-                src=(str(text),), tgt=(str(text),), model="toy", src_lang="de", tgt_lang="en",
+                src=(str(text),),
+                tgt=(str(text),),
+                model="toy",
+                src_lang="de",
+                tgt_lang="en",
                 shard_size=1,
             )
-        )  # fmt: skip
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert mined.n_pairs == 150
@@ -328,8 +332,13 @@ def test_an_index_that_is_too_large_is_told_before_encoding(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="to be trained on"):
         mine(
             MineConfig(
-                src=(str(text),), tgt=(str(text),), model="toy", src_lang="de", tgt_lang="en",
-                search="IVF50,Flat", workdir=tmp_path / "work",
+                src=(str(text),),
+                tgt=(str(text),),
+                model="toy",
+                src_lang="de",
+                tgt_lang="en",
+                search="IVF50,Flat",
+                workdir=tmp_path / "work",
             )
-        )  # fmt: skip
+        )
     assert not list((tmp_path / "work").rglob("embeddings.npy"))

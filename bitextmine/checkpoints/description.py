@@ -68,9 +68,14 @@ class Description:
 
 
 def describe(
-    folder: Path, *, prompt: str | None = None, max_length: int | None = None,
-    pooling: Pooling | None = None, known_prompt: str = "", trust_remote_code: bool = False,
-) -> Description:  # fmt: skip
+    folder: Path,
+    *,
+    prompt: str | None = None,
+    max_length: int | None = None,
+    pooling: Pooling | None = None,
+    known_prompt: str = "",
+    trust_remote_code: bool = False,
+) -> Description:
     """Read how a checkpoint turns sentences into vectors.
 
     Parameters

@@ -79,9 +79,14 @@ def draw_sample(workdir: Workdir, sharding: ShardConfig, form: RowFormat) -> int
 
 
 def encode_sample(
-    root: Path, side: Side, source: EncoderSource, threads: int,
-    *, device: str, report: Callable[[int], None],
-) -> None:  # fmt: skip
+    root: Path,
+    side: Side,
+    source: EncoderSource,
+    threads: int,
+    *,
+    device: str,
+    report: Callable[[int], None],
+) -> None:
     """Encode the sample of a side in full, as a shard is encoded.
 
     Parameters

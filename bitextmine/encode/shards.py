@@ -53,10 +53,16 @@ class _Progress:
 
 
 def encode_shard(
-    root: Path, side: Side, shard: int, source: EncoderSource, threads: int,
+    root: Path,
+    side: Side,
+    shard: int,
+    source: EncoderSource,
+    threads: int,
     form: RowFormat | None = None,
-    *, device: str, report: Callable[[int], None],
-) -> None:  # fmt: skip
+    *,
+    device: str,
+    report: Callable[[int], None],
+) -> None:
     """Encode the sentences of one shard, going on where an earlier run stopped.
 
     Parameters
@@ -91,9 +97,13 @@ def encode_shard(
 
 
 def encode_sentences(
-    files: ShardFiles, source: EncoderSource, threads: int, rows: RowMaker, device: str,
+    files: ShardFiles,
+    source: EncoderSource,
+    threads: int,
+    rows: RowMaker,
+    device: str,
     report: Callable[[int], None],
-) -> None:  # fmt: skip
+) -> None:
     """Encode the sentences of any folder that has the files of a shard, as `encode_shard` does."""
     texts, part = shard_texts(files), files.embeddings.with_suffix(".part")
     if not files.encoded.exists() and not part.exists():
@@ -135,9 +145,13 @@ def _claim_part(file: BinaryIO, files: ShardFiles) -> None:
 
 
 def _encode_rows(
-    file: BinaryIO, files: ShardFiles, texts: TextFile, encoder: Encoder, rows: RowMaker,
+    file: BinaryIO,
+    files: ShardFiles,
+    texts: TextFile,
+    encoder: Encoder,
+    rows: RowMaker,
     report: Callable[[int], None],
-) -> _Progress:  # fmt: skip
+) -> _Progress:
     chunk_rows, name = encoder.info.chunk_rows, encoder.info.name
     done = _resumed(file, files, rows.form)
     file.truncate(_file_bytes(done.rows, rows.form) if done.rows else 0)
@@ -163,9 +177,14 @@ def _encode_rows(
 
 
 def _write_chunk(
-    file: BinaryIO, files: ShardFiles, done: _Progress, encoded: Encoded, stop: int,
-    rows: RowMaker, name: str,
-) -> None:  # fmt: skip
+    file: BinaryIO,
+    files: ShardFiles,
+    done: _Progress,
+    encoded: Encoded,
+    stop: int,
+    rows: RowMaker,
+    name: str,
+) -> None:
     """Add a chunk to the file, and only then to what is known to be on disk."""
     count = stop - done.rows
     stored, unusable = rows.make(encoded.embeddings, count, name)

@@ -56,13 +56,29 @@ class Preset:
 
 
 def _preset(  # one line a checkpoint below
-    name: str, repo: str, summary: str, *, dim: int, languages: frozenset[str], size_mib: int,
-    licence: str, quality: str, prompt: str = "",
-) -> Preset:  # fmt: skip
+    name: str,
+    repo: str,
+    summary: str,
+    *,
+    dim: int,
+    languages: frozenset[str],
+    size_mib: int,
+    licence: str,
+    quality: str,
+    prompt: str = "",
+) -> Preset:
     info = EncoderInfo(
-        name=name, summary=summary, dim=dim, languages=languages, package=repo, size_mib=size_mib,
-        licence=licence, threshold=None, threshold_source=_UNMEASURED, quality=quality,
-    )  # fmt: skip
+        name=name,
+        summary=summary,
+        dim=dim,
+        languages=languages,
+        package=repo,
+        size_mib=size_mib,
+        licence=licence,
+        threshold=None,
+        threshold_source=_UNMEASURED,
+        quality=quality,
+    )
     return Preset(info=info, repo=repo, prompt=prompt)
 
 

@@ -19,9 +19,15 @@ def shown(label: str, *, total: int, unit: str) -> Iterator[Report]:
 
 
 def run_shown(
-    task: Task, arguments: Sequence[tuple[object, ...]], devices: Sequence[str],
-    *, label: str, total: int, unit: str, name: Callable[[tuple[object, ...]], str],
-) -> None:  # fmt: skip
+    task: Task,
+    arguments: Sequence[tuple[object, ...]],
+    devices: Sequence[str],
+    *,
+    label: str,
+    total: int,
+    unit: str,
+    name: Callable[[tuple[object, ...]], str],
+) -> None:
     """Run tasks as `run_on_devices` does, and show how many of their units are done.
 
     Parameters

@@ -122,9 +122,11 @@ def _figure(name: str, value: Any) -> str:
 
 
 def _aligned(
-    groups: Sequence[str], titles: Sequence[str], body: Sequence[Sequence[str]],
+    groups: Sequence[str],
+    titles: Sequence[str],
+    body: Sequence[Sequence[str]],
     right: Sequence[bool],
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """Columns under their titles, and these under the names of the models."""
     widths = [max(map(_width, column)) for column in zip(titles, *body, strict=True)]
     spans = [(name, len(list(run))) for name, run in groupby(groups)]

@@ -75,8 +75,10 @@ def _png(scored: Mapping[str, Scored]) -> bytes:
             panel.plot(
                 [point["threshold"] for point in points],
                 [point[metric] for point in points],
-                color=colour, linestyle=dashes, label=metric.replace("f1", "F1"),
-            )  # fmt: skip
+                color=colour,
+                linestyle=dashes,
+                label=metric.replace("f1", "F1"),
+            )
         best = pairs.best()
         told = f"best F1 {100 * best.f1:.1f} at {best.threshold:.3f}, tuned on this gold"
         panel.set_title(f"{model}\n{told}", fontsize=9)

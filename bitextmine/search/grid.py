@@ -80,9 +80,15 @@ class Grid:
 
 
 def plan_grid(
-    src_shards: Sequence[int], tgt_shards: Sequence[int], *, dim: int, k: int, memory: int,
-    on_gpu: bool, n_devices: int = 1,
-) -> Grid:  # fmt: skip
+    src_shards: Sequence[int],
+    tgt_shards: Sequence[int],
+    *,
+    dim: int,
+    k: int,
+    memory: int,
+    on_gpu: bool,
+    n_devices: int = 1,
+) -> Grid:
     """Cut both sides into panels.
 
     Parameters

@@ -63,9 +63,16 @@ class Method:
 
 
 def choose_method(
-    asked: str, *, n_src: int, n_tgt: int, dim: int, k: int, devices: Sequence[str], threads: int,
+    asked: str,
+    *,
+    n_src: int,
+    n_tgt: int,
+    dim: int,
+    k: int,
+    devices: Sequence[str],
+    threads: int,
     memory: int,
-) -> Method:  # fmt: skip
+) -> Method:
     """Decide how to search.
 
     What ``auto`` takes depends on the corpus and the kind of device, at nominal rates of
@@ -155,8 +162,9 @@ def _ivf(exact: Method, n_src: int, n_tgt: int, dim: int, k: int, threads: int) 
 def _checked(method: Method, n_src: int, n_tgt: int, dim: int, memory: int) -> Method:
     """Refuse what cannot be built."""
     for side, factory, n in (
-        ("src", method.src_factory, n_src), ("tgt", method.tgt_factory, n_tgt),
-    ):  # fmt: skip
+        ("src", method.src_factory, n_src),
+        ("tgt", method.tgt_factory, n_tgt),
+    ):
         check_factory(factory, n, dim, side=side)
         check_index_memory(factory, n, dim, memory)
     return method

@@ -77,9 +77,14 @@ def planned_grid(
         if block_bytes(*grid.largest_block(), dim=dim, k=k) * n_devices <= memory:
             return grid
     return plan_grid(
-        shard_sizes(workdir, "src"), shard_sizes(workdir, "tgt"), dim=dim, k=k, memory=memory,
-        on_gpu=on_gpu, n_devices=n_devices,
-    )  # fmt: skip
+        shard_sizes(workdir, "src"),
+        shard_sizes(workdir, "tgt"),
+        dim=dim,
+        k=k,
+        memory=memory,
+        on_gpu=on_gpu,
+        n_devices=n_devices,
+    )
 
 
 def set_grid(workdir: Workdir, grid: Grid) -> Grid:

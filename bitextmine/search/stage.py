@@ -82,10 +82,15 @@ def wanted_method(workdir: Workdir, config: SearchConfig, dim: int) -> Method:
     """
     n_src, n_tgt = (sum(shard_sizes(workdir, side)) for side in SIDES)
     return choose_method(
-        config.search, n_src=n_src, n_tgt=n_tgt, dim=dim, k=config.k,
-        devices=usable_devices(config.devices), threads=usable_threads(config.threads),
+        config.search,
+        n_src=n_src,
+        n_tgt=n_tgt,
+        dim=dim,
+        k=config.k,
+        devices=usable_devices(config.devices),
+        threads=usable_threads(config.threads),
         memory=working_memory(config.memory),
-    )  # fmt: skip
+    )
 
 
 def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Method:
@@ -137,9 +142,13 @@ def _plan(workdir: Workdir, config: SearchConfig, method: Method) -> Grid:
     """Plan the grid for this memory and these devices."""
     devices = usable_devices(config.devices) if method.is_exact else (CPU,)
     return planned_grid(
-        workdir, dim=stored_dim(workdir), k=config.k, memory=working_memory(config.memory),
-        on_gpu=devices[0] != CPU, n_devices=len(devices),
-    )  # fmt: skip
+        workdir,
+        dim=stored_dim(workdir),
+        k=config.k,
+        memory=working_memory(config.memory),
+        on_gpu=devices[0] != CPU,
+        n_devices=len(devices),
+    )
 
 
 def search_with_index(workdir: Workdir, config: SearchConfig, method: Method) -> None:
@@ -183,11 +192,14 @@ def search_exactly(workdir: Workdir, config: SearchConfig, method: Method) -> No
     tasks = [(workdir.root, *block, config.k, threads) for block in missing_blocks(workdir, grid)]
     LOG.info("searching %d block(s) on %s", len(tasks), ", ".join(devices))
     run_shown(
-        search_block, tasks, devices,
-        label="search", total=sum(grid.src.rows(t[1]) * grid.tgt.rows(t[2]) for t in tasks),
+        search_block,
+        tasks,
+        devices,
+        label="search",
+        total=sum(grid.src.rows(t[1]) * grid.tgt.rows(t[2]) for t in tasks),
         unit="cosines",
         name=lambda task: f"searching block {task[1]}-{task[2]}",
-    )  # fmt: skip
+    )
     for side in SIDES:
         panels = range(len(grid.cut(side)))
         run_tasks(merge_panel, ((workdir.root, side, p, config.k, memory) for p in panels))

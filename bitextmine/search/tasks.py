@@ -24,9 +24,15 @@ _OFFERED_ROWS = 1 << 17  # lists of the other side in hand at a time
 
 
 def index_side(
-    root: Path, side: Side, factory: str, seed: int, threads: int, memory: int,
-    *, report: Report,
-) -> None:  # fmt: skip
+    root: Path,
+    side: Side,
+    factory: str,
+    seed: int,
+    threads: int,
+    memory: int,
+    *,
+    report: Report,
+) -> None:
     """Build the index over all vectors of a side.
 
     Parameters
@@ -62,15 +68,27 @@ def index_side(
         report(len(rows))
         return
     build_index(
-        workdir.index(side), rows.vectors(), rows[:], factory=factory, seed=seed,
-        threads=threads, memory=memory, progress=report,
-    )  # fmt: skip
+        workdir.index(side),
+        rows.vectors(),
+        rows[:],
+        factory=factory,
+        seed=seed,
+        threads=threads,
+        memory=memory,
+        progress=report,
+    )
 
 
 def ask_index(
-    root: Path, side: Side, panel: int, k: int, threads: int, devices: tuple[str, ...],
-    *, report: Report,
-) -> None:  # fmt: skip
+    root: Path,
+    side: Side,
+    panel: int,
+    k: int,
+    threads: int,
+    devices: tuple[str, ...],
+    *,
+    report: Report,
+) -> None:
     """Find the neighbours of a panel of one side in the index over the other.
 
     Parameters
@@ -105,9 +123,16 @@ def ask_index(
         return
     others = whole_side(workdir, OTHER[side])
     found = search_index(
-        workdir.index(OTHER[side]), queries.vectors(), queries[:], others.vectors(), others[:],
-        k=k, threads=threads, devices=devices, progress=report,
-    )  # fmt: skip
+        workdir.index(OTHER[side]),
+        queries.vectors(),
+        queries[:],
+        others.vectors(),
+        others[:],
+        k=k,
+        threads=threads,
+        devices=devices,
+        progress=report,
+    )
     save_lists(path, found)
 
 
@@ -131,9 +156,15 @@ def _found(workdir: Workdir, side: Side) -> StoredNeighbours:
 
 
 def search_block(
-    root: Path, src_panel: int, tgt_panel: int, k: int, threads: int,
-    *, device: str, report: Report,
-) -> None:  # fmt: skip
+    root: Path,
+    src_panel: int,
+    tgt_panel: int,
+    k: int,
+    threads: int,
+    *,
+    device: str,
+    report: Report,
+) -> None:
     """Find the k nearest neighbours between two panels, in both directions.
 
     Parameters
@@ -170,9 +201,15 @@ def search_block(
     src = Panel(workdir, "src", grid.src.pieces(src_panel))
     tgt = Panel(workdir, "tgt", grid.tgt.pieces(tgt_panel))
     fwd, bwd = two_way_neighbours(
-        src.vectors(), tgt.vectors(), k=k, src_ids=src[:], tgt_ids=tgt[:],
-        device=device, threads=threads, progress=report,
-    )  # fmt: skip
+        src.vectors(),
+        tgt.vectors(),
+        k=k,
+        src_ids=src[:],
+        tgt_ids=tgt[:],
+        device=device,
+        threads=threads,
+        progress=report,
+    )
     save_lists(fwd_path, fwd)
     save_lists(bwd_path, bwd)
 

@@ -127,9 +127,13 @@ class _LineSplitter:
                 action = "rejected" if reason in self.rejected else "mended"
                 LOG.warning(
                     "%s: %s %s line(s) as %s (line %s%s)",
-                    self.path, action, f"{told[reason]:,}", reason,
-                    ", ".join(map(str, lines)), more,
-                )  # fmt: skip
+                    self.path,
+                    action,
+                    f"{told[reason]:,}",
+                    reason,
+                    ", ".join(map(str, lines)),
+                    more,
+                )
 
 
 def _identity(path: str, content: str) -> dict[str, Any]:

@@ -89,9 +89,11 @@ def test_tensors_of_a_protocol_that_torch_refuses_are_not_called_code(path: Path
 @settings(max_examples=80, deadline=None)
 @given(at=st.floats(0, 1), value=st.integers(0, 255))
 def test_a_changed_byte_gives_tensors_or_our_error(
-    tmp_path_factory: pytest.TempPathFactory, save: Callable[[Any, Path], None], at: float,
+    tmp_path_factory: pytest.TempPathFactory,
+    save: Callable[[Any, Path], None],
+    at: float,
     value: int,
-) -> None:  # fmt: skip
+) -> None:
     path = tmp_path_factory.mktemp("changed") / "w.bin"
     save({"w": torch.arange(7.0), "b": torch.zeros(2, 3).half()}, path)
     content = bytearray(path.read_bytes())

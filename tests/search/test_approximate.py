@@ -132,9 +132,15 @@ def test_progress_counts_every_query(tmp_path: Path) -> None:
     build_index(path, Rows([tgt]), ids, factory="Flat", seed=1, threads=1, memory=ENOUGH)
     counted: list[int] = []
     search_index(
-        path, Rows([src]), np.arange(2500), Rows([tgt]), ids, k=4, threads=2,
+        path,
+        Rows([src]),
+        np.arange(2500),
+        Rows([tgt]),
+        ids,
+        k=4,
+        threads=2,
         progress=counted.append,
-    )  # fmt: skip
+    )
     assert sum(counted) == 2500
     assert len(counted) > 1
 

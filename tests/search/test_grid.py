@@ -68,9 +68,14 @@ def test_less_memory_means_smaller_blocks_and_none_at_all_is_an_error() -> None:
 def test_a_grid_has_blocks_for_all_devices_unless_they_would_be_small() -> None:
     for n_devices in (1, 4):
         grid = plan_grid(
-            [3_000_000], [3_000_000], dim=1024, k=4, memory=64 * GIB, on_gpu=True,
+            [3_000_000],
+            [3_000_000],
+            dim=1024,
+            k=4,
+            memory=64 * GIB,
+            on_gpu=True,
             n_devices=n_devices,
-        )  # fmt: skip
+        )
         assert len(grid.src) * len(grid.tgt) >= (1, 0, 0, 0, 12)[n_devices]
     small = plan_grid([9000], [9000], dim=64, k=4, memory=8 * GIB, on_gpu=True, n_devices=4)
     assert (len(small.src), len(small.tgt)) == (1, 1)

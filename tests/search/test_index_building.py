@@ -14,9 +14,14 @@ from bitextmine.search.rows import Rows
 
 
 def built(
-    path: Path, rows: Rows, numbers: np.ndarray[tuple[int], np.dtype[np.int64]], factory: str,
-    *, seed: int = 1, threads: int = 1,
-) -> bytes:  # fmt: skip
+    path: Path,
+    rows: Rows,
+    numbers: np.ndarray[tuple[int], np.dtype[np.int64]],
+    factory: str,
+    *,
+    seed: int = 1,
+    threads: int = 1,
+) -> bytes:
     build_index(path, rows, numbers, factory=factory, seed=seed, threads=threads, memory=ENOUGH)
     content = path.read_bytes()
     path.unlink()
@@ -52,9 +57,15 @@ def test_progress_counts_every_vector(tmp_path: Path) -> None:
     counted: list[int] = []
     rows = Rows([translations(5000, 1, 8)[0]])
     build_index(
-        tmp_path / "index", rows, np.arange(5000), factory="Flat", seed=1, threads=1,
-        memory=ENOUGH, progress=counted.append,
-    )  # fmt: skip
+        tmp_path / "index",
+        rows,
+        np.arange(5000),
+        factory="Flat",
+        seed=1,
+        threads=1,
+        memory=ENOUGH,
+        progress=counted.append,
+    )
     assert sum(counted) == 5000
     assert len(counted) > 1
 
@@ -63,9 +74,14 @@ def test_too_little_memory_is_told_before_work_begins(tmp_path: Path) -> None:
     rows = Rows([translations(5000, 1, 64)[0]])
     with pytest.raises(UsageError, match="the index Flat over 5,000 sentences takes") as refusal:
         build_index(
-            tmp_path / "index", rows, np.arange(5000), factory="Flat", seed=1, threads=1,
+            tmp_path / "index",
+            rows,
+            np.arange(5000),
+            factory="Flat",
+            seed=1,
+            threads=1,
             memory=1000,
-        )  # fmt: skip
+        )
     assert "--memory" in refusal.value.hint
     assert not list(tmp_path.iterdir())
 
@@ -74,9 +90,14 @@ def test_what_faiss_cannot_train_is_told_in_two_lines(tmp_path: Path) -> None:
     rows = Rows([translations(100, 1, 8)[0]])
     with pytest.raises(UsageError, match="cannot build it over 100 vectors"):
         build_index(
-            tmp_path / "index", rows, np.arange(100), factory="PQ4", seed=1, threads=1,
+            tmp_path / "index",
+            rows,
+            np.arange(100),
+            factory="PQ4",
+            seed=1,
+            threads=1,
             memory=ENOUGH,
-        )  # fmt: skip
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -85,18 +106,28 @@ def test_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     rows[3, 2] = np.nan
     with pytest.raises(EncoderError, match="indexed sentence 3"):
         build_index(
-            tmp_path / "index", Rows([rows]), np.arange(100), factory="Flat", seed=1, threads=1,
+            tmp_path / "index",
+            Rows([rows]),
+            np.arange(100),
+            factory="Flat",
+            seed=1,
+            threads=1,
             memory=ENOUGH,
-        )  # fmt: skip
+        )
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     rows = Rows([translations(30, 1, 8)[0]])
     with pytest.raises(OutputError, match="no such file"):
         build_index(
-            tmp_path / "nowhere" / "index", rows, np.arange(30), factory="Flat", seed=1,
-            threads=1, memory=ENOUGH,
-        )  # fmt: skip
+            tmp_path / "nowhere" / "index",
+            rows,
+            np.arange(30),
+            factory="Flat",
+            seed=1,
+            threads=1,
+            memory=ENOUGH,
+        )
 
 
 @pytest.mark.parametrize("n_rows", [1, 7, 100, 500])

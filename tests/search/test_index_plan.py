@@ -48,10 +48,18 @@ def test_useless_factories_are_refused(factory: str, why: str) -> None:
 @pytest.mark.parametrize(
     "factory",
     [
-        "Flat", "SQ8", HNSW, "IVF64,Flat", "IVF64,PQ16x4fs", "PCA16,IVF64,SQfp16", "PQ8",
-        "OPQ8_32,IVF64_HNSW8,PQ8x4fs", "RR64,IVF64,RaBitQ", "IVF64,SQ4,RFlat",
+        "Flat",
+        "SQ8",
+        HNSW,
+        "IVF64,Flat",
+        "IVF64,PQ16x4fs",
+        "PCA16,IVF64,SQfp16",
+        "PQ8",
+        "OPQ8_32,IVF64_HNSW8,PQ8x4fs",
+        "RR64,IVF64,RaBitQ",
+        "IVF64,SQ4,RFlat",
     ],
-)  # fmt: skip
+)
 def test_useful_factories_are_accepted(factory: str) -> None:
     check_factory(factory, 3000, 64)
 

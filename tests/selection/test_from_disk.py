@@ -60,9 +60,17 @@ def joined(blocks: list[Pairs]) -> list[list[float]]:
 )
 @settings(max_examples=150, deadline=None)
 def test_pairs_and_counts_are_those_of_selection_in_memory(
-    seed: int, sizes: tuple[int, int], k: int, margin: Margin, retrieval: Retrieval,
-    threshold: float, top: int | None, memory: int, n_files: int, rows: int,
-) -> None:  # fmt: skip
+    seed: int,
+    sizes: tuple[int, int],
+    k: int,
+    margin: Margin,
+    retrieval: Retrieval,
+    threshold: float,
+    top: int | None,
+    memory: int,
+    n_files: int,
+    rows: int,
+) -> None:
     random = np.random.default_rng(seed)
     fwd, bwd = random_lists(random, *sizes, k), random_lists(random, *sizes[::-1], k)
     config = SelectConfig(margin=margin, retrieval=retrieval, top=top)

@@ -61,9 +61,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(mt5: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     out = tmp_path_factory.mktemp("out") / "ünused"
     return TrainConfig(
-        model=str(mt5), data=(str(data),), out=out, steps=8, batch_size=4, learning_rate=0.01,
-        log_steps=1, save_steps=4, eval_steps=4, cpu=True,
-    )  # fmt: skip
+        model=str(mt5),
+        data=(str(data),),
+        out=out,
+        steps=8,
+        batch_size=4,
+        learning_rate=0.01,
+        log_steps=1,
+        save_steps=4,
+        eval_steps=4,
+        cpu=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +115,15 @@ def test_lora_lowers_the_loss_and_moves_no_frozen_weight(config: TrainConfig) ->
     pipeline = make_pipeline(description, config, 0)
     model = load_model(description, config, torch.float32)
     trainer = ContrastiveTrainer(
-        model, pipeline=pipeline, config=config,
+        model,
+        pipeline=pipeline,
+        config=config,
         dataset=TripletDataset(TRIPLETS, range(len(TRIPLETS))),
-        sampler=BatchSampler(np.arange(len(TRIPLETS)), 8, 40, 1), steps=40, work=config.out,
+        sampler=BatchSampler(np.arange(len(TRIPLETS)), 8, 40, 1),
+        steps=40,
+        work=config.out,
         dev=None,
-    )  # fmt: skip
+    )
 
     def loss() -> float:
         texts = [triplet[part] for part in range(3) for triplet in TRIPLETS]

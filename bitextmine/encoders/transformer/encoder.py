@@ -47,9 +47,14 @@ class TransformerEncoder:
     """
 
     def __init__(
-        self, info: EncoderInfo, description: Description, options: EncoderOptions,
-        *, device: str, threads: int,
-    ) -> None:  # fmt: skip
+        self,
+        info: EncoderInfo,
+        description: Description,
+        options: EncoderOptions,
+        *,
+        device: str,
+        threads: int,
+    ) -> None:
         on_cpu = device == "cpu"
         if not on_cpu:
             prepare_gpu(device)

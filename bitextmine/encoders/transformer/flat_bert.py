@@ -143,8 +143,14 @@ def _layer(layer: Any, device: str, dtype: torch.dtype) -> _Layer:
         down=linear(layer.output.dense),
         feed_norm=norm(layer.output.LayerNorm),
     )
-    for part in (attention.self.query, attention.self.key, attention.self.value,
-                 attention.output.dense, layer.intermediate.dense, layer.output.dense):  # fmt: skip
+    for part in (
+        attention.self.query,
+        attention.self.key,
+        attention.self.value,
+        attention.output.dense,
+        layer.intermediate.dense,
+        layer.output.dense,
+    ):
         part.weight = None  # or memory would hold the weights twice
     return taken
 

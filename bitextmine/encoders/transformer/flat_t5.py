@@ -151,9 +151,13 @@ def _into_attention(x: Tensor, norm: Tensor, qkv: Tensor, eps: float) -> Tensor:
 
 
 def _out_of_attention(
-    x: Tensor, mixed: Tensor, layer: _Layer, eps: float,
-    activation: Callable[[Tensor], Tensor], gated: bool,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    mixed: Tensor,
+    layer: _Layer,
+    eps: float,
+    activation: Callable[[Tensor], Tensor],
+    gated: bool,
+) -> Tensor:
     x = x + functional.linear(mixed, layer.out)
     normed = functional.rms_norm(x, (x.shape[1],), layer.feed_norm, eps).to(mixed.dtype)
     hidden = functional.linear(normed, layer.up)

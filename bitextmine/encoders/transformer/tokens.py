@@ -68,9 +68,15 @@ class Tokeniser(Protocol):
 
 
 def load_tokeniser(
-    folder: Path, *, model_type: str, max_length: int, prompt: str = "", lowercase: bool = False,
-    threads: int, trust_remote_code: bool = False,
-) -> Tokeniser:  # fmt: skip
+    folder: Path,
+    *,
+    model_type: str,
+    max_length: int,
+    prompt: str = "",
+    lowercase: bool = False,
+    threads: int,
+    trust_remote_code: bool = False,
+) -> Tokeniser:
     """Load the tokenizer of a model folder; nothing is fetched.
 
     A T5-type folder with a SentencePiece file is read with the sentencepiece library itself, and
@@ -118,9 +124,12 @@ def load_tokeniser(
 
 
 def _load_t5(
-    model: Path, max_length: int, prepare: Callable[[Sequence[str]], list[str]], threads: int,
+    model: Path,
+    max_length: int,
+    prepare: Callable[[Sequence[str]], list[str]],
+    threads: int,
     trust_remote_code: bool,
-) -> Tokeniser:  # fmt: skip
+) -> Tokeniser:
     """Take SentencePiece itself, unless the folder has tokens that it does not know."""
     processor = load_sentencepiece(model)
     added = added_tokens(model.parent, processor.get_piece_size())
@@ -168,9 +177,13 @@ class SentencePieceTokeniser:
     """
 
     def __init__(
-        self, processor: Any, end: int, max_length: int,
-        prepare: Callable[[Sequence[str]], list[str]], threads: int,
-    ) -> None:  # fmt: skip
+        self,
+        processor: Any,
+        end: int,
+        max_length: int,
+        prepare: Callable[[Sequence[str]], list[str]],
+        threads: int,
+    ) -> None:
         _check_room(max_length, 1)
         self._processor = processor
         self._end = end
@@ -197,9 +210,12 @@ class FastTokeniser:
     """A tokenizer of the tokenizers library, called below transformers, which only adds time."""
 
     def __init__(
-        self, tokenizer: Any, max_length: int, prepare: Callable[[Sequence[str]], list[str]],
+        self,
+        tokenizer: Any,
+        max_length: int,
+        prepare: Callable[[Sequence[str]], list[str]],
         threads: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_padding()

@@ -60,12 +60,18 @@ class DeviceBlock:
             self._filled.wait()
         along_rows = _Along(
             self._scores.view(len(self._scores), -1, ROW_TILE),
-            self._by_row, self.src, self.tgt, columnwise=False,
-        )  # fmt: skip
+            self._by_row,
+            self.src,
+            self.tgt,
+            columnwise=False,
+        )
         along_columns = _Along(
             self._scores.view(-1, COLUMN_TILE, self._scores.shape[1]),
-            self._by_column, self.tgt, self.src, columnwise=True,
-        )  # fmt: skip
+            self._by_column,
+            self.tgt,
+            self.src,
+            columnwise=True,
+        )
         scorer = Scorer(self.src, self.tgt, self._kernels)
         along_rows.offer(src_lists, scorer, self._piece)
         src_lists.settle(scorer)

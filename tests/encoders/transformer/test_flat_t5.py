@@ -120,8 +120,11 @@ def backbones() -> list[FlatT5]:
 @given(others=LENGTHS, place=st.integers(0, 4), length=st.integers(1, 16), seed=st.integers(0, 9))
 def test_a_state_does_not_depend_on_the_rest_of_its_batch_bit_for_bit(
     backbones: list[FlatT5],
-    others: list[int], place: int, length: int, seed: int,
-) -> None:  # fmt: skip
+    others: list[int],
+    place: int,
+    length: int,
+    seed: int,
+) -> None:
     sentence = random_ids(((1, length),), VOCABULARY, seed)
     for backbone in backbones:
         alone = states_among(backbone, sentence, [], 0)

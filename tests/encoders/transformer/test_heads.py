@@ -193,9 +193,19 @@ def dense(folder: Path, **changes: Any) -> DenseLayer:
 
 def description(folder: Path, *head: Any) -> Description:
     return Description(
-        folder=folder, model_type="bert", hidden_dim=3, lowercase=False, prompt="", prompts=(),
-        pool_prompt=True, max_length=8, poolings=("mean",), head=head, dim=2, remote_code=False,
-    )  # fmt: skip
+        folder=folder,
+        model_type="bert",
+        hidden_dim=3,
+        lowercase=False,
+        prompt="",
+        prompts=(),
+        pool_prompt=True,
+        max_length=8,
+        poolings=("mean",),
+        head=head,
+        dim=2,
+        remote_code=False,
+    )
 
 
 WEIGHTS = {

@@ -120,9 +120,14 @@ def as_lists(tokens: TokenIds) -> list[list[int]]:
 
 
 def encode(
-    folder: Path, sentences: Sequence[str], *, model_type: str = "mt5", max_length: int = 512,
-    threads: int = 1, **options: Any,
-) -> TokenIds:  # fmt: skip
+    folder: Path,
+    sentences: Sequence[str],
+    *,
+    model_type: str = "mt5",
+    max_length: int = 512,
+    threads: int = 1,
+    **options: Any,
+) -> TokenIds:
     tokeniser = load_tokeniser(
         folder, model_type=model_type, max_length=max_length, threads=threads, **options
     )
@@ -268,10 +273,14 @@ def test_a_fast_tokenizer_gives_the_ids_of_transformers(
 ) -> None:
     tokens = encode(bert, sentences, model_type="bert", max_length=max_length)
     reference = AutoTokenizer.from_pretrained(bert)
-    cut, whole = ([], []) if not sentences else (
-        reference(sentences, truncation=True, max_length=max_length)["input_ids"],
-        reference(sentences)["input_ids"],
-    )  # fmt: skip
+    cut, whole = (
+        ([], [])
+        if not sentences
+        else (
+            reference(sentences, truncation=True, max_length=max_length)["input_ids"],
+            reference(sentences)["input_ids"],
+        )
+    )
     assert as_lists(tokens) == cut
     assert tokens.truncated == sum(len(ids) > max_length for ids in whole)
 

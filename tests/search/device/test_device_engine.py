@@ -197,9 +197,14 @@ def test_too_little_memory_means_smaller_blocks(caplog: pytest.LogCaptureFixture
     kernels = replace(PLAIN, tile_maxima=failing_above(256 * 256))
     n_pairs: list[int] = []
     fwd, bwd = search_on_device(
-        sides[0], sides[1], 4, "cpu",
-        sizes=Sizes(1024, 512, 512), kernels=kernels, progress=n_pairs.append,
-    )  # fmt: skip
+        sides[0],
+        sides[1],
+        4,
+        "cpu",
+        sizes=Sizes(1024, 512, 512),
+        kernels=kernels,
+        progress=n_pairs.append,
+    )
     assert_same(as_neighbours(fwd, sides[0], sides[1]), brute_force(src, tgt, ids[1], 4))
     assert_same(as_neighbours(bwd, sides[1], sides[0]), brute_force(tgt, src, ids[0], 4))
     assert sum(n_pairs) == 700 * 900
@@ -230,9 +235,14 @@ def test_only_the_panel_in_hand_starts_over_when_memory_runs_out(
     sides = [Side.arrange(rows, some, name="") for rows, some in zip((src, tgt), ids, strict=True)]
     kernel, n_pairs = Faltering(*calls), [0]
     fwd, bwd = search_on_device(
-        sides[0], sides[1], 4, "cpu", sizes=Sizes(512, 512, 512),
-        kernels=replace(PLAIN, tile_maxima=kernel), progress=n_pairs.append,
-    )  # fmt: skip
+        sides[0],
+        sides[1],
+        4,
+        "cpu",
+        sizes=Sizes(512, 512, 512),
+        kernels=replace(PLAIN, tile_maxima=kernel),
+        progress=n_pairs.append,
+    )
     assert_same(as_neighbours(fwd, *sides), brute_force(src, tgt, ids[1], 4))
     assert_same(as_neighbours(bwd, *sides[::-1]), brute_force(tgt, src, ids[0], 4))
     assert sum(n_pairs) == 800 * 800

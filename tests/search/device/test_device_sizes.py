@@ -30,9 +30,11 @@ def test_a_large_gpu_computes_large_blocks_and_keeps_millions_of_rows() -> None:
 
 
 @given(
-    st.integers(1, 10**7), st.integers(1, 10**7), st.integers(2 * GIB, 80 * GIB),
+    st.integers(1, 10**7),
+    st.integers(1, 10**7),
+    st.integers(2 * GIB, 80 * GIB),
     st.sampled_from([64, 512, 4096]),
-)  # fmt: skip
+)
 def test_no_more_is_held_than_there_is(n: int, m: int, free: int, d: int) -> None:
     sizes = fitting_sizes(free, d, 4)
     fitted = sizes.fit(n, m)
