@@ -21,7 +21,7 @@ from sentences import mixed_sentences, ntrex_sentences, read_sentences, tatoeba_
 
 from bitextmine.arrays import Floats
 from bitextmine.config import EncoderOptions
-from bitextmine.encoders.sources import load_source, resolve_source
+from bitextmine.encoders.spec import load_spec, resolve_spec
 
 DEFAULT_BATCH = 32  # of sentence-transformers' encode
 _BATCHES = (16, 32, 64, 128)
@@ -75,8 +75,8 @@ def measure_checkpoint(arguments: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(threads)
     library: Any = importlib.import_module("sentence_transformers")
     theirs = library.SentenceTransformer(str(arguments.checkpoint), device="cpu")
-    source = resolve_source(str(arguments.checkpoint), EncoderOptions(dtype="float32"), ("cpu",))
-    ours: Any = load_source(source, threads=threads, device="cpu")
+    spec = resolve_spec(str(arguments.checkpoint), EncoderOptions(dtype="float32"), ("cpu",))
+    ours: Any = load_spec(spec, threads=threads, device="cpu")
     rows: list[Row] = []
     print(header())
     for corpus, slices in corpora(arguments.sentences, arguments.slice, arguments.turns):
@@ -84,7 +84,7 @@ def measure_checkpoint(arguments: argparse.Namespace) -> dict[str, Any]:
         print(line(rows[-1]), flush=True)
     return {
         "rows": [{field.name: getattr(row, field.name) for field in fields(row)} for row in rows],
-        "encoder": source.identity(),
+        "encoder": spec.identity(),
         "compared": "sentence_transformers.SentenceTransformer.encode, same folder and threads",
         "slice": arguments.slice,
         "turns": arguments.turns,

@@ -19,7 +19,7 @@ from bitextmine.config import EncoderOptions
 from bitextmine.encode.shards import encode_shard
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.registry import register_encoder
-from bitextmine.encoders.sources import resolve_source
+from bitextmine.encoders.spec import resolve_spec
 from bitextmine.encoders.transformer.batches import Groups, make_batches
 from bitextmine.encoders.transformer.encoder import chunk_rows
 from bitextmine.encoders.transformer.network import Network
@@ -166,7 +166,7 @@ def measure_pipeline(setting: Setting, network: Network) -> dict[str, Any]:
     info = _info(setting.shape)
     runner = DeviceRunner(network, setting.budget, compiled=False)  # it is compiled already
     register_encoder(info, lambda threads, where: InMemoryEncoder(info, setting.tokeniser, runner))
-    source = resolve_source(_NAME, EncoderOptions(), (setting.device,))
+    spec = resolve_spec(_NAME, EncoderOptions(), (setting.device,))
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         shard = Workdir(root).shard("src", 0)
@@ -176,7 +176,7 @@ def measure_pipeline(setting: Setting, network: Network) -> dict[str, Any]:
             root,
             "src",
             0,
-            source,
+            spec,
             0,
             device=setting.device,
             report=lambda rows: None,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bitextmine.config import EncoderOptions
-from bitextmine.encoders.sources import load_source, resolve_source
+from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.evaluation.tatoeba import (
     TATOEBA_14,
     TATOEBA_36,
@@ -37,10 +37,8 @@ def main() -> None:
     published = read_published(arguments.anchors, arguments.published)
     options = EncoderOptions(prompt=arguments.prompt, dtype=arguments.dtype)
     devices = (arguments.device,) if arguments.device else ()
-    source = resolve_source(arguments.model, options, devices)
-    encoder = load_source(
-        source, threads=usable_threads(arguments.threads), device=source.devices[0]
-    )
+    spec = resolve_spec(arguments.model, options, devices)
+    encoder = load_spec(spec, threads=usable_threads(arguments.threads), device=spec.devices[0])
     start = time.perf_counter()
     rows = []
     for language in arguments.languages:
@@ -53,8 +51,8 @@ def main() -> None:
         print(line(average))
     if arguments.json:
         run = {
-            "encoder": source.identity(),
-            "device": source.devices[0],
+            "encoder": spec.identity(),
+            "device": spec.devices[0],
             "published": arguments.published,
             "rows": rows,
             "macro": averages,

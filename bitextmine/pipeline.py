@@ -15,7 +15,7 @@ from bitextmine.config import (
     settings_of,
 )
 from bitextmine.counts import count_shards, encoded_counts, side_counts
-from bitextmine.encode.choice import ModelChoice, choose_model, find_source, vectors_identity
+from bitextmine.encode.choice import ModelChoice, choose_model, find_spec, vectors_identity
 from bitextmine.encode.projection import (
     check_sample,
     draw_sample,
@@ -26,7 +26,7 @@ from bitextmine.encode.projection import (
 )
 from bitextmine.encode.row_format import row_format
 from bitextmine.encode.shards import all_encoded, check_usable, encode_shard
-from bitextmine.encoders.sources import EncoderSource
+from bitextmine.encoders.spec import EncoderSpec
 from bitextmine.engines.local import run_tasks
 from bitextmine.engines.shown import run_shown
 from bitextmine.files import Scratch, read_json, write_json
@@ -103,8 +103,8 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
     BitextmineError
         Anything outside this program that stands in the way, with a remedy.
     """
-    source = _asked_source(config)
-    dim = config.dim or (source.info.dim if source else None)
+    spec = _asked_spec(config)
+    dim = config.dim or (spec.info.dim if spec else None)
     check_asked(config.search, dim)
     inputs = expanded(config)
     check_output(
@@ -120,17 +120,17 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         shard(workdir, config, card)
         if dim is not None:
             wanted_method(workdir, config, dim)  # to refuse it before hours of encoding
-        encode(workdir, config, card, source=source)
+        encode(workdir, config, card, spec=spec)
         search(workdir, config, card)
         return select(workdir, config, config, card, sink=sink)
 
 
-def _asked_source(config: MineConfig) -> EncoderSource | None:
+def _asked_spec(config: MineConfig) -> EncoderSpec | None:
     """Find the encoder before any work is done; what is encoded already can do without."""
     if config.model == "auto":
         return None
     encoded = config.workdir is not None and Workdir(config.workdir).done("encode").exists()
-    return find_source(config, None, needed=not encoded)
+    return find_spec(config, None, needed=not encoded)
 
 
 def shard(workdir: Workdir, config: ShardConfig, card: RunCard) -> None:
@@ -156,12 +156,12 @@ def expanded(config: ShardConfig) -> ShardConfig:
 
 
 def encode(
-    workdir: Workdir, config: EncodeConfig, card: RunCard, *, source: EncoderSource | None = None
+    workdir: Workdir, config: EncodeConfig, card: RunCard, *, spec: EncoderSpec | None = None
 ) -> None:
     """Turn the sentences of both sides into vectors."""
     sharding = sharded_config(workdir)
     with card.finishing(workdir, "encode"):
-        choice = choose_model(workdir, sharding, config, source)
+        choice = choose_model(workdir, sharding, config, spec)
         for warning in choice.warnings:
             card.show(warning)
         LOG.info("encoder %s: %s", choice.info.name, choice.reason)
@@ -169,28 +169,28 @@ def encode(
         workdir.claim("encode", choice.identity)
         choice.keep(workdir)
         finished = all_encoded(workdir)
-        source = choice.source or source or find_source(config, choice.info, needed=not finished)
-        if source is not None:
+        spec = choice.spec or spec or find_spec(config, choice.info, needed=not finished)
+        if spec is not None:
             # The encoder may have changed since it was chosen.
-            workdir.claim("encode", vectors_identity(source, config))
+            workdir.claim("encode", vectors_identity(spec, config))
             if not finished:
-                _encode_shards(workdir, config, source)
+                _encode_shards(workdir, config, spec)
         for side in SIDES:
             check_usable(workdir, side, choice.info.name, card)
 
 
-def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource) -> None:
+def _encode_shards(workdir: Workdir, config: EncodeConfig, spec: EncoderSpec) -> None:
     """Encode the shards of both sides, sharing them out among the devices."""
-    threads = max(usable_threads(config.threads) // len(source.devices), 1)
-    form = row_format(config, source.info)
-    LOG.info("encoding on %s", ", ".join(source.devices))
+    threads = max(usable_threads(config.threads) // len(spec.devices), 1)
+    form = row_format(config, spec.info)
+    LOG.info("encoding on %s", ", ".join(spec.devices))
     if form.is_projected and not workdir.projection.exists():
         if form.is_fitted:
             total = draw_sample(workdir, sharded_config(workdir), form)
             run_shown(
                 encode_sample,
-                [(workdir.root, side, source, threads) for side in SIDES],
-                source.devices,
+                [(workdir.root, side, spec, threads) for side in SIDES],
+                spec.devices,
                 label="sample",
                 total=total,
                 unit="sentences",
@@ -199,7 +199,7 @@ def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource
         fit_projection(workdir, form)
     remove_sample(workdir)
     shards = [
-        (workdir.root, side, number, source, threads, form)
+        (workdir.root, side, number, spec, threads, form)
         for side in SIDES
         for number in range(count_shards(workdir, side))
     ]
@@ -207,7 +207,7 @@ def _encode_shards(workdir: Workdir, config: EncodeConfig, source: EncoderSource
     run_shown(
         encode_shard,
         shards,
-        source.devices,
+        spec.devices,
         label="encode",
         total=total,
         unit="sentences",

@@ -14,7 +14,7 @@ from bitextmine.config import EncoderOptions, ShardConfig
 from bitextmine.encode import shards as encoding
 from bitextmine.encode.shards import check_embeddings, encode_shard, progress_path
 from bitextmine.encoders.base import Encoded
-from bitextmine.encoders.sources import EncoderSource
+from bitextmine.encoders.spec import EncoderSpec
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.files import read_json
 from bitextmine.shard.build import build_shard, plan_shards
@@ -22,7 +22,7 @@ from bitextmine.shard.numbering import number_sentences
 from bitextmine.shard.split import split_file
 from bitextmine.workdir import ShardFiles, Workdir
 
-SOURCE = EncoderSource(
+SOURCE = EncoderSpec(
     info=TOY_INFO, options=EncoderOptions(), devices=("cpu",), description=None, weights="tests"
 )
 
@@ -46,7 +46,7 @@ def root_of(files: ShardFiles) -> Path:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, encoder: object) -> None:
-    monkeypatch.setattr(encoding, "shared_encoder", lambda source, threads, device: encoder)
+    monkeypatch.setattr(encoding, "shared_encoder", lambda spec, threads, device: encoder)
 
 
 def test_vectors_are_unit_halfs_in_the_order_of_the_sentences(

@@ -11,7 +11,7 @@ from bitextmine.config import M_ST5, EncodeConfig, ShardConfig, settings_of
 from bitextmine.encode.row_format import RowFormat, row_format
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.registry import READY, encoder_info, readiness, version_warnings
-from bitextmine.encoders.sources import EncoderSource, resolve_source
+from bitextmine.encoders.spec import EncoderSpec, resolve_spec
 from bitextmine.errors import EncoderError
 from bitextmine.files import read_json, write_json
 from bitextmine.languages import identify_language, language_name, normalise_language
@@ -135,7 +135,7 @@ class ModelChoice:
 
     Attributes
     ----------
-    source : EncoderSource or None
+    spec : EncoderSpec or None
         How to load it; None if an earlier run chose it.
     identity : dict
         What tells its vectors from all others.
@@ -150,12 +150,12 @@ class ModelChoice:
     warnings: tuple[str, ...]
     identity: dict[str, Any]
     asked: dict[str, Any]
-    source: EncoderSource | None = None
+    spec: EncoderSpec | None = None
 
     def keep(self, workdir: Workdir) -> None:
         """Write the choice down, for stages and runs to come."""
         known = {field.name: getattr(self, field.name) for field in fields(self)}
-        del known["source"]
+        del known["spec"]
         write_json(workdir.encoder, known | {"info": self.info.to_json()})
 
     def described(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class ModelChoice:
 
 
 def choose_model(
-    workdir: Workdir, sharding: ShardConfig, config: EncodeConfig, source: EncoderSource | None
+    workdir: Workdir, sharding: ShardConfig, config: EncodeConfig, spec: EncoderSpec | None
 ) -> ModelChoice:
     """Choose the encoder by the languages of both sides, or take the one that was asked for.
 
@@ -184,7 +184,7 @@ def choose_model(
         Holds the sentences, and perhaps the choice of an earlier run.
     sharding, config
         What to read, and what was asked for.
-    source : EncoderSource or None
+    spec : EncoderSpec or None
         The encoder that was asked for, if it is known already.
 
     Raises
@@ -195,25 +195,25 @@ def choose_model(
     asked = json.loads(json.dumps(settings_of(config, EncodeConfig)))
     if workdir.encoder.exists() and ModelChoice.of(workdir).asked == asked:
         return ModelChoice.of(workdir)
-    if source is None and config.model != "auto":
-        source = find_source(config, None, needed=True)
+    if spec is None and config.model != "auto":
+        spec = find_spec(config, None, needed=True)
     src_lang = normalise_language(config.src_lang) or _identified(workdir, "src", sharding, config)
     tgt_lang = normalise_language(config.tgt_lang) or _identified(workdir, "tgt", sharding, config)
     reason = "asked for"
-    if source is None:
+    if spec is None:
         gpu = bool(visible_gpus()) if not config.devices else config.devices[0] != CPU
         choice = choose_encoder(src_lang, tgt_lang, gpu=gpu)
-        source = resolve_source(choice.name, config.options(), config.devices)
+        spec = resolve_spec(choice.name, config.options(), config.devices)
         reason, warnings = choice.reason, choice.warnings
     else:
-        warnings = language_warnings(source.info, src_lang, tgt_lang)
-    warnings += _version_warnings(source) + licence_warnings(source.info)
-    warnings += dimension_warnings(row_format(config, source.info), source.info)
-    identity = vectors_identity(source, config)
-    return ModelChoice(source.info, src_lang, tgt_lang, reason, warnings, identity, asked, source)
+        warnings = language_warnings(spec.info, src_lang, tgt_lang)
+    warnings += _version_warnings(spec) + licence_warnings(spec.info)
+    warnings += dimension_warnings(row_format(config, spec.info), spec.info)
+    identity = vectors_identity(spec, config)
+    return ModelChoice(spec.info, src_lang, tgt_lang, reason, warnings, identity, asked, spec)
 
 
-def vectors_identity(source: EncoderSource, config: EncodeConfig) -> dict[str, Any]:
+def vectors_identity(spec: EncoderSpec, config: EncodeConfig) -> dict[str, Any]:
     """Return what tells the stored vectors of a run from all others.
 
     Raises
@@ -221,12 +221,12 @@ def vectors_identity(source: EncoderSource, config: EncodeConfig) -> dict[str, A
     UsageError
         ``--dim`` is more than the encoder gives.
     """
-    return source.identity() | row_format(config, source.info).identity()
+    return spec.identity() | row_format(config, spec.info).identity()
 
 
-def find_source(
+def find_spec(
     config: EncodeConfig, chosen: EncoderInfo | None, *, needed: bool
-) -> EncoderSource | None:
+) -> EncoderSpec | None:
     """Find the encoder that ``--model`` names, or that an earlier run chose for "auto".
 
     Parameters
@@ -240,7 +240,7 @@ def find_source(
 
     Returns
     -------
-    EncoderSource or None
+    EncoderSpec or None
         None if it is not here any more, and not needed.
 
     Raises
@@ -252,17 +252,17 @@ def find_source(
     """
     model = chosen.name if chosen is not None and config.model == "auto" else config.model
     try:
-        source = resolve_source(model, config.options(), config.devices)
+        spec = resolve_spec(model, config.options(), config.devices)
     except EncoderError:
         if needed:
             raise
         return None
-    row_format(config, source.info)  # refuses a --dim that it cannot give, before any work
-    return source
+    row_format(config, spec.info)  # refuses a --dim that it cannot give, before any work
+    return spec
 
 
-def _version_warnings(source: EncoderSource) -> tuple[str, ...]:
-    return version_warnings(source.info.name) if source.description is None else ()
+def _version_warnings(spec: EncoderSpec) -> tuple[str, ...]:
+    return version_warnings(spec.info.name) if spec.description is None else ()
 
 
 def licence_warnings(info: EncoderInfo) -> tuple[str, ...]:

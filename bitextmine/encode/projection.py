@@ -22,7 +22,7 @@ from bitextmine.config import ShardConfig
 from bitextmine.counts import count_shards, side_counts
 from bitextmine.encode.row_format import RowFormat, RowMaker, damaged_projection, plain_rows
 from bitextmine.encode.shards import encode_sentences, progress_path
-from bitextmine.encoders.sources import EncoderSource
+from bitextmine.encoders.spec import EncoderSpec
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.files import atomic_write, explained_write, read_json, write_json
 from bitextmine.machine import single_threaded_workers
@@ -81,7 +81,7 @@ def draw_sample(workdir: Workdir, sharding: ShardConfig, form: RowFormat) -> int
 def encode_sample(
     root: Path,
     side: Side,
-    source: EncoderSource,
+    spec: EncoderSpec,
     threads: int,
     *,
     device: str,
@@ -93,7 +93,7 @@ def encode_sample(
     ----------
     root, side
         The work directory, and which sentences.
-    source, threads, device, report
+    spec, threads, device, report
         As for `encode_shard`.
 
     Raises
@@ -101,8 +101,8 @@ def encode_sample(
     BitextmineError
         As for `encode_shard`.
     """
-    rows = RowMaker(plain_rows(source.info))
-    encode_sentences(_sample_files(Workdir(root), side), source, threads, rows, device, report)
+    rows = RowMaker(plain_rows(spec.info))
+    encode_sentences(_sample_files(Workdir(root), side), spec, threads, rows, device, report)
 
 
 def fit_projection(workdir: Workdir, form: RowFormat) -> None:

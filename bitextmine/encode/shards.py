@@ -21,7 +21,7 @@ import numpy as np
 from bitextmine.counts import count_shards, encoded_counts, side_counts
 from bitextmine.encode.row_format import RowFormat, RowMaker, load_projection, plain_rows
 from bitextmine.encoders.base import Encoded, Encoder, encode_windows
-from bitextmine.encoders.sources import EncoderSource, shared_encoder
+from bitextmine.encoders.spec import EncoderSpec, shared_encoder
 from bitextmine.errors import EncoderError, WorkdirError
 from bitextmine.files import (
     explained_write,
@@ -56,7 +56,7 @@ def encode_shard(
     root: Path,
     side: Side,
     shard: int,
-    source: EncoderSource,
+    spec: EncoderSpec,
     threads: int,
     form: RowFormat | None = None,
     *,
@@ -71,7 +71,7 @@ def encode_shard(
         The work directory.
     side, shard
         Which sentences.
-    source : EncoderSource
+    spec : EncoderSpec
         Which encoder.
     threads : int
         Processor cores to use; 0 is all.
@@ -91,14 +91,14 @@ def encode_shard(
     WorkdirError
         Another process is encoding this shard, or the projection is missing.
     """
-    workdir, form = Workdir(root), form or plain_rows(source.info)
+    workdir, form = Workdir(root), form or plain_rows(spec.info)
     rows = RowMaker(form, load_projection(workdir, form), device)
-    encode_sentences(workdir.shard(side, shard), source, threads, rows, device, report)
+    encode_sentences(workdir.shard(side, shard), spec, threads, rows, device, report)
 
 
 def encode_sentences(
     files: ShardFiles,
-    source: EncoderSource,
+    spec: EncoderSpec,
     threads: int,
     rows: RowMaker,
     device: str,
@@ -111,7 +111,7 @@ def encode_sentences(
     if files.encoded.exists():
         report(len(texts))
         return
-    encoder = shared_encoder(source, usable_threads(threads), device)
+    encoder = shared_encoder(spec, usable_threads(threads), device)
     with explained_write(files.embeddings), part.open("a+b") as file:
         _claim_part(file, files)
         done = _encode_rows(file, files, texts, encoder, rows, report)

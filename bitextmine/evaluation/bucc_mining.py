@@ -76,7 +76,7 @@ def mine_task(model: NamedModel, task: BuccTask, protocol: Protocol, card: RunCa
     inner = RunCard()
     with opened_workdir(None, make=True) as workdir:
         pipeline.shard(workdir, mining_config(task.src, task.tgt), inner)
-        pipeline.encode(workdir, model.config, inner, source=model.source)
+        pipeline.encode(workdir, model.config, inner, spec=model.spec)
         src, tgt = (_corpus(workdir, side, protocol) for side in SIDES)
         counts: dict[str, Any] = {
             side: {

@@ -71,7 +71,7 @@ def evaluate_bucc(
             mined = mine_task(model, task, protocol, card)
             tuned = mine_task(model, tune, protocol, card) if tune is not None else None
         counts[model.label] = mined.counts
-        if threshold is None and model.source.info.threshold is None:
+        if threshold is None and model.spec.info.threshold is None:
             card.show(f"no threshold was ever measured for {model.label}: give one as --threshold")
         scored[model.label] = mined.scored
         records += _rows(model, mined, threshold, tuned)
@@ -91,7 +91,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """One row for every way to come to a threshold."""
     chosen: dict[str, float] = {}
-    own = model.source.info.threshold
+    own = model.spec.info.threshold
     if threshold is not None:
         chosen[GIVEN] = threshold
     elif own is not None:

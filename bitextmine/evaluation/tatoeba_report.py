@@ -165,7 +165,7 @@ def _missing_notes(languages: Sequence[str]) -> Iterator[str]:
 def _unknown_notes(models: Sequence[NamedModel], languages: Sequence[str]) -> Iterator[str]:
     """Name the languages that a model was not trained on, where that is known."""
     for model in models:
-        known = model.source.info.languages
+        known = model.spec.info.languages
         unknown = [code for code in languages if normalise_language(code) not in known]
         if known and unknown:
             yield f"{model.label} was not trained on {', '.join(unknown)}"

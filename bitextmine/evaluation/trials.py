@@ -14,7 +14,7 @@ from bitextmine.config import EncodeConfig
 from bitextmine.encode.choice import licence_warnings
 from bitextmine.encoders.base import Encoder, encode_windows
 from bitextmine.encoders.registry import version_warnings
-from bitextmine.encoders.sources import EncoderSource, load_source, resolve_source
+from bitextmine.encoders.spec import EncoderSpec, load_spec, resolve_spec
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.machine import usable_threads
 from bitextmine.progress import bar
@@ -31,22 +31,22 @@ class NamedModel:
     ----------
     label : str
         What tables call it; unique.
-    source : EncoderSource
+    spec : EncoderSpec
         How to load it.
     config : EncodeConfig
         As the user asked for it.
     """
 
     label: str
-    source: EncoderSource
+    spec: EncoderSpec
     config: EncodeConfig
 
     def described(self) -> dict[str, Any]:
         """Return what tells its vectors from all others, and under which licence they are made."""
-        info = self.source.info
+        info = self.spec.info
         return {
             "label": self.label, "asked": self.config.model, "package": info.package,
-            "licence": info.licence, "identity": self.source.identity(),
+            "licence": info.licence, "identity": self.spec.identity(),
         }  # fmt: skip
 
 
@@ -89,18 +89,18 @@ def resolve_models(
         A model is unknown or not here, is given twice, or cannot do what is asked.
     """
     configs = [replace(config, model=model) for model in models]
-    sources = [resolve_source(c.model, c.options(), c.devices) for c in configs]
-    same_name = Counter(source.info.name for source in sources)
+    specs = [resolve_spec(c.model, c.options(), c.devices) for c in configs]
+    same_name = Counter(spec.info.name for spec in specs)
     found = tuple(
         NamedModel(s.info.name if same_name[s.info.name] == 1 else c.model, s, c)
-        for s, c in zip(sources, configs, strict=True)
+        for s, c in zip(specs, configs, strict=True)
     )
     for label, count in Counter(model.label for model in found).items():
         if count > 1:
             raise UsageError(f"--model {label} is given twice", hint="give every model once")
-    for source in sources:
-        packaged = version_warnings(source.info.name) if source.description is None else ()
-        for warning in packaged + licence_warnings(source.info):
+    for spec in specs:
+        packaged = version_warnings(spec.info.name) if spec.description is None else ()
+        for warning in packaged + licence_warnings(spec.info):
             card.show(warning)
     card.facts["models"] = [model.described() for model in found]
     return found
@@ -151,9 +151,9 @@ class _Embedder:
 
     def __init__(self, model: NamedModel) -> None:
         threads = usable_threads(model.config.threads)
-        device = model.source.devices[0]
+        device = model.spec.devices[0]
         self.label = model.label
-        self._encoder: Encoder = load_source(model.source, threads=threads, device=device)
+        self._encoder: Encoder = load_spec(model.spec, threads=threads, device=device)
         self._truncated = self._zero = self._embedded = 0
 
     def embed(self, sentences: Sequence[str], report: Callable[[int], object]) -> Floats:

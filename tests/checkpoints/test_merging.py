@@ -14,7 +14,7 @@ from small_models import SENTENCES
 from bitextmine.arrays import Floats
 from bitextmine.checkpoints.manifest import read_manifest, verify_manifest
 from bitextmine.config import EncoderOptions
-from bitextmine.encoders.sources import load_source, resolve_source
+from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.errors import EncoderError, OutputError
 from bitextmine.models import merging as module
 from bitextmine.models.merging import merge
@@ -41,8 +41,8 @@ def adapted(base: Path, model_class: str, targets: list[str], folder: Path) -> A
 
 
 def encoded(folder: Path) -> Floats:
-    source = resolve_source(str(folder), EncoderOptions(), ("cpu",))
-    vectors = load_source(source, threads=1, device="cpu").encode(list(SENTENCES)).embeddings
+    spec = resolve_spec(str(folder), EncoderOptions(), ("cpu",))
+    vectors = load_spec(spec, threads=1, device="cpu").encode(list(SENTENCES)).embeddings
     units: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return units
 

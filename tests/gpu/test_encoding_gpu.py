@@ -15,7 +15,7 @@ import torch
 from bitextmine.arrays import Floats
 from bitextmine.config import EncoderOptions, Pooling
 from bitextmine.demo import SAMPLE
-from bitextmine.encoders.sources import load_source, resolve_source
+from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.encoders.transformer.heads import pool
 
 GPU = "cuda:0"
@@ -32,8 +32,8 @@ pytestmark = [
 
 def load(folder: Path, device: str, options: EncoderOptions) -> Any:
     """Load a model folder onto a device."""
-    source = resolve_source(str(folder), options, (device,))
-    return load_source(source, threads=2, device=device)
+    spec = resolve_spec(str(folder), options, (device,))
+    return load_spec(spec, threads=2, device=device)
 
 
 def on_cpu(folder: Path, texts: Sequence[str] = TEXTS) -> Floats:

@@ -20,7 +20,7 @@ from tiny_t5 import SHAPES, adapted, save_base
 from bitextmine.arrays import Floats
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.base import Encoder, StreamingEncoder
-from bitextmine.encoders.sources import load_source, resolve_source
+from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.encoders.transformer.encoder import TransformerEncoder, chunk_rows
 from bitextmine.models.pull import pull
 
@@ -52,8 +52,8 @@ def folder(tmp_path: Path) -> Path:
 
 def load(folder: Path, *, threads: int = 2, **options: Any) -> Encoder:
     """Load as the stage encode does."""
-    source = resolve_source(str(folder), EncoderOptions(**options), ("cpu",))
-    return load_source(source, threads=threads, device="cpu")
+    spec = resolve_spec(str(folder), EncoderOptions(**options), ("cpu",))
+    return load_spec(spec, threads=threads, device="cpu")
 
 
 def theirs(folder: Path, sentences: Sequence[str] = SENTENCES, **how: Any) -> Floats:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bitextmine.checkpoints.description import describe
 from bitextmine.config import EncoderOptions
-from bitextmine.encoders.sources import load_source, resolve_source
+from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.encoders.transformer.flat_bert import FlatBert
 from bitextmine.encoders.transformer.flat_t5 import FlatT5
 from bitextmine.encoders.transformer.loading import Backbone, count_multiplied, load_backbone
@@ -191,8 +191,8 @@ def test_a_pickle_of_tensors_is_loaded(folder: Path) -> None:
 
 
 def from_source(folder: Path) -> object:
-    source = resolve_source(str(folder), EncoderOptions(), ("cpu",))
-    return load_source(source, threads=1, device="cpu")
+    spec = resolve_spec(str(folder), EncoderOptions(), ("cpu",))
+    return load_spec(spec, threads=1, device="cpu")
 
 
 def test_a_decoder_is_refused(folder: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_folder_without_tokenizer_is_refused(folder: Path, build: small_models
 def test_float16_is_refused_for_t5(folder: Path) -> None:
     small_models.t5(folder)
     with pytest.raises(UsageError, match="whose activations overflow it") as caught:
-        resolve_source(str(folder), EncoderOptions(dtype="float16"), ("cpu",))
+        resolve_spec(str(folder), EncoderOptions(dtype="float16"), ("cpu",))
     assert isinstance(caught.value, BitextmineError)
     assert "bfloat16" in caught.value.hint
 

@@ -14,10 +14,10 @@ import small_models
 
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.registry import encoder_info, installed_package
-from bitextmine.encoders.sources import (
-    EncoderSource,
-    load_source,
-    resolve_source,
+from bitextmine.encoders.spec import (
+    EncoderSpec,
+    load_spec,
+    resolve_spec,
     shared_encoder,
 )
 from bitextmine.errors import EncoderError, UsageError
@@ -29,15 +29,15 @@ def e5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_models.e5(small_models.xlm_roberta(root / "base"), root / "mein E5", query="Q: ")
 
 
-def source_of(folder: Path, **options: Any) -> EncoderSource:
-    return resolve_source(str(folder), EncoderOptions(**options), ("cpu",))
+def spec_of(folder: Path, **options: Any) -> EncoderSpec:
+    return resolve_spec(str(folder), EncoderOptions(**options), ("cpu",))
 
 
 def test_the_identity_of_a_checkpoint_has_all_that_changes_vectors(e5: Path) -> None:
-    source = source_of(e5)
-    assert source.weights.startswith("sha256:")
-    assert source.identity() == {
-        "weights": source.weights,
+    spec = spec_of(e5)
+    assert spec.weights.startswith("sha256:")
+    assert spec.identity() == {
+        "weights": spec.weights,
         "dim": 32,
         "stored": "float16",
         "computed": "float32",
@@ -45,7 +45,7 @@ def test_the_identity_of_a_checkpoint_has_all_that_changes_vectors(e5: Path) -> 
         "max_length": 62,
         "pooling": "mean",
     }
-    json.dumps(source.identity())
+    json.dumps(spec.identity())
 
 
 @pytest.mark.parametrize(
@@ -54,25 +54,25 @@ def test_the_identity_of_a_checkpoint_has_all_that_changes_vectors(e5: Path) -> 
 def test_a_choice_that_changes_vectors_changes_the_identity(
     e5: Path, options: dict[str, Any]
 ) -> None:
-    assert source_of(e5, **options).identity() != source_of(e5).identity()
+    assert spec_of(e5, **options).identity() != spec_of(e5).identity()
 
 
 def test_the_pooling_of_a_plain_folder_is_in_its_identity(tmp_path: Path) -> None:
     plain = small_models.bert(tmp_path)
-    identities = [source_of(plain, pooling=name).identity() for name in ("mean", "cls", "last")]
+    identities = [spec_of(plain, pooling=name).identity() for name in ("mean", "cls", "last")]
     assert [identity.pop("pooling") for identity in identities] == ["mean", "cls", "last"]
     assert identities[0] == identities[1] == identities[2]
 
 
 def test_a_choice_that_only_changes_speed_does_not(e5: Path) -> None:
-    fast = source_of(e5, batch_tokens=99, compile=False)
-    assert fast.identity() == source_of(e5).identity()
+    fast = spec_of(e5, batch_tokens=99, compile=False)
+    assert fast.identity() == spec_of(e5).identity()
 
 
 def test_a_copy_elsewhere_has_the_same_identity(e5: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(e5, tmp_path / "weit 'weg'" / e5.name)
     (copy / "README.md").write_text("# Read\n")
-    assert source_of(copy).identity() == source_of(e5).identity()
+    assert spec_of(copy).identity() == spec_of(e5).identity()
 
 
 def flip(path: Path) -> None:
@@ -102,34 +102,34 @@ def test_another_file_gives_another_identity(
 ) -> None:
     copy = shutil.copytree(e5, tmp_path / e5.name)
     change(copy / name)
-    assert source_of(copy).weights != source_of(e5).weights
+    assert spec_of(copy).weights != spec_of(e5).weights
 
 
 def test_a_source_survives_the_journey_to_another_process(e5: Path) -> None:
-    source = source_of(e5, prompt="x: ", max_length=20)
-    copy = pickle.loads(pickle.dumps(source))
-    assert (copy, hash(copy)) == (source, hash(source))
-    encoders = (load_source(each, threads=1, device="cpu") for each in (copy, source))
+    spec = spec_of(e5, prompt="x: ", max_length=20)
+    copy = pickle.loads(pickle.dumps(spec))
+    assert (copy, hash(copy)) == (spec, hash(spec))
+    encoders = (load_spec(each, threads=1, device="cpu") for each in (copy, spec))
     found, expected = (encoder.encode(["Yes."]).embeddings for encoder in encoders)
     assert np.array_equal(found, expected)
 
 
 def test_an_encoder_is_loaded_once_a_process(e5: Path) -> None:
-    first = shared_encoder(source_of(e5), 1, "cpu")
-    assert shared_encoder(source_of(e5), 1, "cpu") is first
-    assert shared_encoder(source_of(e5, prompt=""), 1, "cpu") is not first
+    first = shared_encoder(spec_of(e5), 1, "cpu")
+    assert shared_encoder(spec_of(e5), 1, "cpu") is first
+    assert shared_encoder(spec_of(e5, prompt=""), 1, "cpu") is not first
 
 
 def test_the_identity_of_an_embedded_encoder_is_its_package() -> None:
-    source = resolve_source("use-m3", EncoderOptions())
-    assert source.identity() == {
+    spec = resolve_spec("use-m3", EncoderOptions())
+    assert spec.identity() == {
         "model": "use-m3",
         "weights": installed_package("use-m3"),
         "dim": 512,
         "stored": "float16",
     }
-    assert source.info == encoder_info("use-m3")
-    assert source.devices == ("cpu",)
+    assert spec.info == encoder_info("use-m3")
+    assert spec.devices == ("cpu",)
 
 
 @pytest.mark.parametrize(
@@ -145,40 +145,40 @@ def test_an_embedded_encoder_refuses_what_it_has_no_choice_of(
     option: dict[str, Any], flag: str
 ) -> None:
     with pytest.raises(UsageError, match=f"^{flag} is given for use-m3") as caught:
-        resolve_source("use-m3", EncoderOptions(**option))
+        resolve_spec("use-m3", EncoderOptions(**option))
     assert f"leave {flag} out" in caught.value.hint
 
 
 def test_the_card_of_a_checkpoint_comes_from_its_files(tmp_path: Path) -> None:
     folder = small_models.bert(tmp_path / "mein Modell")
     (folder / "README.md").write_text("---\nlicense: mit\nlanguage: [de, ces]\n---\n")
-    info = source_of(folder).info
+    info = spec_of(folder).info
     assert (info.name, info.package, info.dim) == ("mein Modell", str(folder), 32)
     assert (info.licence, info.languages) == ("mit", frozenset({"de", "cs"}))
     assert info.summary == "a checkpoint of type bert"
 
 
 def test_a_checkpoint_without_model_card_has_an_unknown_licence(e5: Path) -> None:
-    info = source_of(e5).info
+    info = spec_of(e5).info
     assert info.licence.startswith("unknown")
     assert info.languages == frozenset()
 
 
 def test_a_copied_preset_is_known_by_its_name_and_size(tmp_path: Path) -> None:
     small = small_models.bert(tmp_path / "LaBSE")
-    info = source_of(small).info
+    info = spec_of(small).info
     assert (info.name, info.languages) == ("LaBSE", frozenset())
     wide = small_models.bert(tmp_path / "a" / "LaBSE", hidden_size=768, num_attention_heads=2)
-    info = source_of(wide).info
+    info = spec_of(wide).info
     assert (info.name, info.licence, info.dim) == ("labse", "Apache-2.0", 768)
     (wide / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n", "utf-8")
-    assert source_of(wide).info.licence == "cc-by-nc-4.0"
+    assert spec_of(wide).info.licence == "cc-by-nc-4.0"
 
 
 def test_a_renamed_copy_is_the_same_encoder(e5: Path, tmp_path: Path) -> None:
     copy = tmp_path / "another name"
     shutil.copytree(e5, copy)
-    assert source_of(copy).identity() == source_of(e5).identity()
+    assert spec_of(copy).identity() == spec_of(e5).identity()
 
 
 def test_a_token_that_the_model_does_not_know_is_told(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_token_that_the_model_does_not_know_is_told(tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens([f"tok{n}" for n in range(500)])
     tokenizer.save_pretrained(folder)
-    encoder = load_source(source_of(folder), threads=1, device="cpu")
+    encoder = load_spec(spec_of(folder), threads=1, device="cpu")
     assert len(encoder.encode(["the river"]).embeddings) == 1
     with pytest.raises(EncoderError, match=r"gave token .*, and the model knows"):
         encoder.encode(["the river", "tok499"])
@@ -195,6 +195,6 @@ def test_a_token_that_the_model_does_not_know_is_told(tmp_path: Path) -> None:
 
 def test_an_unknown_name_and_a_missing_gpu_are_told(e5: Path) -> None:
     with pytest.raises(EncoderError, match="use-m4"):
-        resolve_source("use-m4", EncoderOptions())
+        resolve_spec("use-m4", EncoderOptions())
     with pytest.raises(EncoderError, match="there is no cuda:99 here"):
-        resolve_source(str(e5), EncoderOptions(), ("cuda:99",))
+        resolve_spec(str(e5), EncoderOptions(), ("cuda:99",))

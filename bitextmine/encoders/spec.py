@@ -27,7 +27,7 @@ _NOT_EMBEDDED = {"prompt": "--prompt", "max_length": "--max-length", "pooling": 
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderSource:
+class EncoderSpec:
     """An encoder before it is loaded.
 
     Attributes
@@ -64,9 +64,7 @@ class EncoderSource:
         }
 
 
-def resolve_source(
-    model: str, options: EncoderOptions, devices: tuple[str, ...] = ()
-) -> EncoderSource:
+def resolve_spec(model: str, options: EncoderOptions, devices: tuple[str, ...] = ()) -> EncoderSpec:
     """Find an encoder and settle every choice about it, without loading it.
 
     Parameters
@@ -98,7 +96,7 @@ def resolve_source(
     )
     usable = usable_devices(devices)
     is_t5 = description.model_type in T5_TYPES
-    return EncoderSource(
+    return EncoderSpec(
         info=_checkpoint_info(located, description),
         options=replace(options, dtype=resolve_dtype(options.dtype, usable, is_t5=is_t5)),
         devices=usable,
@@ -107,7 +105,7 @@ def resolve_source(
     )
 
 
-def _embedded(model: str, options: EncoderOptions, devices: tuple[str, ...]) -> EncoderSource:
+def _embedded(model: str, options: EncoderOptions, devices: tuple[str, ...]) -> EncoderSpec:
     info = encoder_info(model)
     require_ready(model)
     for field, flag in _NOT_EMBEDDED.items():
@@ -121,7 +119,7 @@ def _embedded(model: str, options: EncoderOptions, devices: tuple[str, ...]) -> 
             f"--dtype is given for {model}, which has its own",
             hint="leave --dtype out, or choose a checkpoint as --model",
         )
-    return EncoderSource(
+    return EncoderSpec(
         info=info,
         options=options,
         devices=usable_devices(devices) if devices else (CPU,),
@@ -160,7 +158,7 @@ def _checkpoint_info(located: Located, description: Description) -> EncoderInfo:
     )
 
 
-def load_source(source: EncoderSource, *, threads: int, device: str) -> Encoder:
+def load_spec(spec: EncoderSpec, *, threads: int, device: str) -> Encoder:
     """Load an encoder onto a device.
 
     Raises
@@ -168,16 +166,16 @@ def load_source(source: EncoderSource, *, threads: int, device: str) -> Encoder:
     EncoderError
         It is damaged, not installed, or does not fit into the device.
     """
-    if source.description is None:
-        return load_encoder(source.info.name, threads=threads, device=device)
+    if spec.description is None:
+        return load_encoder(spec.info.name, threads=threads, device=device)
     from bitextmine.encoders.transformer.encoder import TransformerEncoder
 
     return TransformerEncoder(
-        source.info, source.description, source.options, device=device, threads=threads
+        spec.info, spec.description, spec.options, device=device, threads=threads
     )
 
 
 @lru_cache(maxsize=1)
-def shared_encoder(source: EncoderSource, threads: int, device: str) -> Encoder:
+def shared_encoder(spec: EncoderSpec, threads: int, device: str) -> Encoder:
     """Load an encoder once a process, however many shards it encodes."""
-    return load_source(source, threads=threads, device=device)
+    return load_spec(spec, threads=threads, device=device)
