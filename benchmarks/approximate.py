@@ -193,7 +193,7 @@ def pairs(found: Found) -> set[tuple[int, int]]:
 def neighbours_found(found: Found, truth: Found) -> list[float]:
     """Share of the exact neighbours that are in the lists, of both directions."""
     return [
-        float((mine.ids[:, :, None] == true.ids[:, None, :]).any(axis=1).mean())
+        float((mine.numbers[:, :, None] == true.numbers[:, None, :]).any(axis=1).mean())
         for mine, true in ((found.fwd, truth.fwd), (found.bwd, truth.bwd))
     ]
 

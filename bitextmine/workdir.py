@@ -42,7 +42,7 @@ from bitextmine.files import explained_write, read_json, write_json
 from bitextmine.version import __version__
 
 LINE_BITS = 40  # an id is file << 40 | line: room for 8 million files of 10^12 lines
-LAYOUT = 3  # changes whenever files of an older work directory would be misread
+LAYOUT = 4  # changes whenever files of an older work directory would be misread
 
 Side = Literal["src", "tgt"]
 Direction = Literal["fwd", "bwd"]

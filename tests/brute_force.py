@@ -55,6 +55,6 @@ def brute_force(src: Stored, tgt: Stored, tgt_ids: Ids, k: int) -> Neighbours:
 def assert_same(found: Neighbours, expected: Neighbours) -> None:
     """The same ids and the same bits."""
     assert found.cosines.dtype == np.float32
-    assert found.ids.dtype == np.int64
-    np.testing.assert_array_equal(found.ids, expected.ids)
+    assert found.numbers.dtype == np.int64
+    np.testing.assert_array_equal(found.numbers, expected.numbers)
     np.testing.assert_array_equal(found.cosines.view(np.int32), expected.cosines.view(np.int32))

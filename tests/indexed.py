@@ -59,4 +59,4 @@ def found_by(
 
 def recall(found: Neighbours, expected: Neighbours) -> float:
     """Share of the expected neighbours that were found."""
-    return float((found.ids[:, :, None] == expected.ids[:, None, :]).any(axis=1).mean())
+    return float((found.numbers[:, :, None] == expected.numbers[:, None, :]).any(axis=1).mean())

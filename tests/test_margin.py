@@ -48,11 +48,11 @@ def test_a_pair_has_the_same_score_from_both_sides() -> None:
     scores = {
         (src, tgt): margins.fwd[src, column]
         for src in range(40)
-        for column, tgt in enumerate(fwd.ids[src])
+        for column, tgt in enumerate(fwd.numbers[src])
     }
     shared = 0
     for tgt in range(40):
-        for column, src in enumerate(bwd.ids[tgt]):
+        for column, src in enumerate(bwd.numbers[tgt]):
             if (src, tgt) in scores:
                 shared += 1
                 assert scores[src, tgt] == margins.bwd[tgt, column]  # to the last bit

@@ -57,7 +57,7 @@ def load_neighbours(workdir: Workdir, side: Side) -> Neighbours:
     cosines = np.empty((len(stored), stored.k), np.float32)
     ids = np.empty((len(stored), stored.k), np.int64)
     for numbers, part in stored.blocks(11):
-        cosines[numbers], ids[numbers] = part.cosines, part.ids
+        cosines[numbers], ids[numbers] = part.cosines, part.numbers
     return Neighbours(cosines, ids)
 
 
@@ -82,7 +82,7 @@ def test_panels_of_any_length_give_the_answer_of_one_search(
     )
     for side, expected in (("src", fwd), ("tgt", bwd)):
         found = load_neighbours(encoded, "src" if side == "src" else "tgt")
-        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.numbers, expected.numbers)
         np.testing.assert_array_equal(found.cosines, expected.cosines)
 
 
@@ -154,7 +154,7 @@ def test_lists_of_another_grid_are_never_taken(
     monkeypatch.setattr(grid, "CPU_ROWS", 30)
     search(encoded)
     found = load_neighbours(encoded, "src")
-    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.numbers, expected.numbers)
     assert len(list(encoded.neighbours("src", 0).parent.iterdir())) == 3
 
 
@@ -200,7 +200,7 @@ def test_lists_that_are_missing_or_changed_are_named_and_found_again(
     assert "`bitextmine search` again" in told.value.hint
     search(encoded)
     check_neighbours(encoded)
-    np.testing.assert_array_equal(load_neighbours(encoded, side).ids, expected.ids)
+    np.testing.assert_array_equal(load_neighbours(encoded, side).numbers, expected.numbers)
 
 
 @pytest.mark.parametrize("damaged", ["numbers", "places", "grid"])
@@ -250,7 +250,7 @@ def test_an_index_finds_what_exact_search_finds_and_is_removed(encoded: Workdir)
     )
     for side, lists in zip(SIDES, expected, strict=True):
         found = load_neighbours(encoded, side)
-        np.testing.assert_array_equal(found.ids, lists.ids)  # all four lists are read
+        np.testing.assert_array_equal(found.numbers, lists.numbers)  # all four lists are read
         np.testing.assert_array_equal(found.cosines, lists.cosines)
         assert not encoded.index(side).exists()
     assert [path.name for path in encoded.grid.parent.iterdir()] == ["grid.json"]
@@ -277,7 +277,7 @@ def test_a_search_with_an_index_goes_on_where_it_died(
     pipeline.search(encoded, config, RunCard())
     lists = load_neighbours(encoded, "src")
     assert lists.k == 4
-    assert (lists.ids < 70).all()
+    assert (lists.numbers < 70).all()
 
 
 def test_a_method_that_cannot_be_used_leaves_the_stage_free_for_another(encoded: Workdir) -> None:

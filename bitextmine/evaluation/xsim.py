@@ -134,7 +134,7 @@ def _lengthened(rows: Halfs) -> Doubles:
 
 def _first(side: Neighbours) -> Ids:
     """The nearest sentences; -1 for those whose cosine with it is exactly 0."""
-    return np.where(side.cosines[:, 0] != 0, side.ids[:, 0], -1)
+    return np.where(side.cosines[:, 0] != 0, side.numbers[:, 0], -1)
 
 
 def _best(side: Neighbours, scores: Doubles) -> tuple[Ids, Doubles]:
@@ -142,7 +142,7 @@ def _best(side: Neighbours, scores: Doubles) -> tuple[Ids, Doubles]:
     rows = np.arange(len(side))
     best = scores.argmax(axis=1)
     chosen = scores[rows, best]
-    return np.where(np.isneginf(chosen), -1, side.ids[rows, best]), chosen
+    return np.where(np.isneginf(chosen), -1, side.numbers[rows, best]), chosen
 
 
 def _error_rate(found: Ids) -> float:

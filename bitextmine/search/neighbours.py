@@ -20,31 +20,31 @@ class Neighbours:
     Attributes
     ----------
     cosines : ndarray of float32, shape (n, k)
-        Descending in every row; equal cosines are in ascending order of id.
-    ids : ndarray of int64, shape (n, k)
+        Descending in every row; equal cosines are in ascending order of number.
+    numbers : ndarray of int64, shape (n, k)
         Which sentence of the other side each cosine belongs to.
     """
 
     cosines: Floats
-    ids: Ids
+    numbers: Ids
 
     def __post_init__(self) -> None:
-        if self.cosines.shape != self.ids.shape or self.cosines.ndim != 2:
+        if self.cosines.shape != self.numbers.shape or self.cosines.ndim != 2:
             raise ValueError(
-                f"cosines {self.cosines.shape} and ids {self.ids.shape} must be (n, k)"
+                f"cosines {self.cosines.shape} and numbers {self.numbers.shape} must be (n, k)"
             )
 
     @property
     def k(self) -> int:
         """Neighbours a sentence has: the k asked for, or all there are."""
-        return int(self.ids.shape[1])
+        return int(self.numbers.shape[1])
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.numbers)
 
 
-# Ids are sentence numbers: 32 bits are enough for four thousand million a side.
-ENTRY = np.dtype([("cosine", "<f4"), ("id", "<u4")])
+# Of sentence numbers, 32 bits are enough for four thousand million a side.
+ENTRY = np.dtype([("cosine", "<f4"), ("number", "<u4")])
 
 _WRITTEN_ROWS = 1 << 16
 
@@ -74,8 +74,8 @@ def save_list_blocks(path: Path, blocks: Iterable[Neighbours], *, n: int, k: int
         for block in blocks:
             for start in range(0, len(block), _WRITTEN_ROWS):
                 rows = slice(start, start + _WRITTEN_ROWS)
-                entries = np.empty(block.ids[rows].shape, ENTRY)
-                entries["cosine"], entries["id"] = block.cosines[rows], block.ids[rows]
+                entries = np.empty(block.numbers[rows].shape, ENTRY)
+                entries["cosine"], entries["number"] = block.cosines[rows], block.numbers[rows]
                 file.write(entries.data)
 
 
@@ -102,7 +102,7 @@ def open_lists(path: Path, *, rows: int | None = None) -> NDArray[Any]:
 def as_neighbours(entries: NDArray[Any]) -> Neighbours:
     """Copy entries of lists into memory."""
     return Neighbours(
-        np.ascontiguousarray(entries["cosine"]), np.ascontiguousarray(entries["id"], np.int64)
+        np.ascontiguousarray(entries["cosine"]), np.ascontiguousarray(entries["number"], np.int64)
     )
 
 
@@ -146,7 +146,7 @@ class StoredNeighbours:
     def blocks(self, rows: int) -> Iterator[tuple[Ids, Neighbours]]:
         """Yield the numbers and the lists of at most so many sentences at a time.
 
-        The ids in the lists are sentence numbers of the other side.
+        The numbers in the lists are those of sentences of the other side.
         """
         for numbers, path in zip(self.numbers, self.files, strict=True):
             lists = open_lists(path, rows=len(numbers))
@@ -161,7 +161,7 @@ _ENTRY_BYTES = 64  # of memory for each entry being merged: read, sorted, writte
 def merge_neighbours(parts: Sequence[Neighbours], k: int) -> Neighbours:
     """Keep the k best of what the same n sentences found in several places.
 
-    As cosines are exact and equal ones are ranked by id, the order and the grouping of the
+    As cosines are exact and equal ones are ranked by number, the order and the grouping of the
     parts change nothing, and the merge of all blocks is the search of all at once.
 
     Parameters
@@ -174,7 +174,7 @@ def merge_neighbours(parts: Sequence[Neighbours], k: int) -> Neighbours:
     Returns
     -------
     Neighbours
-        Cosines descending, equal cosines by ascending id.
+        Cosines descending, equal cosines by ascending number.
 
     Raises
     ------
@@ -184,9 +184,9 @@ def merge_neighbours(parts: Sequence[Neighbours], k: int) -> Neighbours:
     if len({len(part) for part in parts}) != 1:
         raise ValueError(f"parts of {[len(part) for part in parts]} sentences cannot be merged")
     cosines = np.concatenate([part.cosines for part in parts], axis=1)
-    ids = np.concatenate([part.ids for part in parts], axis=1)
-    best = np.lexsort((ids, -cosines), axis=1)[:, :k]
-    return Neighbours(np.take_along_axis(cosines, best, 1), np.take_along_axis(ids, best, 1))
+    numbers = np.concatenate([part.numbers for part in parts], axis=1)
+    best = np.lexsort((numbers, -cosines), axis=1)[:, :k]
+    return Neighbours(np.take_along_axis(cosines, best, 1), np.take_along_axis(numbers, best, 1))
 
 
 def merge_files(parts: Sequence[Path], k: int, path: Path, *, n: int, memory: int) -> None:

@@ -48,7 +48,7 @@ class Best:
 def best_candidates(found: Neighbours, margins: Doubles) -> Best:
     """Take the candidate of best margin of every sentence; the nearer one if margins tie."""
     rows, best = np.arange(len(found)), margins.argmax(axis=1)
-    return Best(found.ids[rows, best], margins[rows, best], found.cosines[rows, best])
+    return Best(found.numbers[rows, best], margins[rows, best], found.cosines[rows, best])
 
 
 Wanted = Literal["none", "all", "mutual", "single"]

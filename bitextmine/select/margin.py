@@ -95,7 +95,7 @@ def score_candidates(
     ndarray of float64, shape (n, k)
         A pair has the same score from either side, since a sum of two has no order.
     """
-    around = other_means[found.ids]
+    around = other_means[found.numbers]
     around += own_means[:, None]
     around /= 2
     return _score(found.cosines.astype(np.float64), around, margin)

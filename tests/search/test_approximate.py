@@ -50,11 +50,11 @@ def test_found_pairs_have_the_bits_of_exact_search(
     src, tgt = stored(translations(300, 1100, 32), small=small)
     everything = brute_force(src, tgt, np.arange(len(tgt)), len(tgt))
     by_id = np.empty_like(everything.cosines)
-    np.put_along_axis(by_id, everything.ids, everything.cosines, axis=1)
+    np.put_along_axis(by_id, everything.numbers, everything.cosines, axis=1)
     found = found_by(tmp_path, src, tgt, factory)
-    expected = np.take_along_axis(by_id, found.ids, axis=1)
+    expected = np.take_along_axis(by_id, found.numbers, axis=1)
     np.testing.assert_array_equal(found.cosines.view(np.int32), expected.view(np.int32))
-    order = np.lexsort((found.ids, -found.cosines), axis=1)
+    order = np.lexsort((found.numbers, -found.cosines), axis=1)
     np.testing.assert_array_equal(order, np.broadcast_to(np.arange(4), order.shape))
 
 
@@ -87,7 +87,7 @@ def test_shards_threads_and_blocks_change_nothing(factory: str, tmp_path: Path) 
     build_index(path, others, shuffled[1], factory=factory, seed=1, threads=3, memory=ENOUGH)
     for rows in np.array_split(shuffled[0], 3):
         found = search_index(path, Rows([src[rows]]), rows, others, shuffled[1], k=4, threads=3)
-        assert_same(found, Neighbours(whole.cosines[rows], whole.ids[rows]))
+        assert_same(found, Neighbours(whole.cosines[rows], whole.numbers[rows]))
 
 
 def test_sentences_with_too_few_candidates_are_searched_exactly(
@@ -98,10 +98,10 @@ def test_sentences_with_too_few_candidates_are_searched_exactly(
     with caplog.at_level(logging.INFO):
         found = found_by(tmp_path, src, tgt, "IVF150,Flat", k=8)  # 4 vectors a list: -1 for half
     assert "searched exactly" in caplog.text
-    assert found.ids.min() >= 0
+    assert found.numbers.min() >= 0
     few = int(caplog.records[-1].getMessage().split()[0])
     truth = exact(src, tgt, k=8)[0]
-    assert (found.ids == truth.ids).all(axis=1).sum() >= few > 0
+    assert (found.numbers == truth.numbers).all(axis=1).sum() >= few > 0
 
 
 def test_a_side_smaller_than_k_is_found_whole(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_zero_vectors_have_cosine_zero_and_ties_come_by_number(tmp_path: Path) -
     tgt[11] = tgt[31]
     found = found_by(tmp_path, src, tgt, "Flat")
     assert_same(
-        Neighbours(found.cosines[:7], found.ids[:7]), brute_force(src[:7], tgt, np.arange(60), 4)
+        Neighbours(found.cosines[:7], found.numbers[:7]), brute_force(src[:7], tgt, np.arange(60), 4)
     )
     assert not found.cosines[7].any()
 
@@ -123,7 +123,7 @@ def test_zero_vectors_have_cosine_zero_and_ties_come_by_number(tmp_path: Path) -
 def test_no_queries_find_nothing(tmp_path: Path) -> None:
     src, tgt = translations(5, 60, 8)
     found = found_by(tmp_path, src[:0], tgt, "Flat")
-    assert found.ids.shape == (0, 4)
+    assert found.numbers.shape == (0, 4)
 
 
 def test_progress_counts_every_query(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_candidates_are_ranked_by_cosine_then_number(seed: int, k: int, width: i
     for row, candidates in enumerate(found):
         named = candidates[candidates >= 0]
         everything = brute_force(src[row : row + 1], tgt, np.arange(30), 30)
-        ranked = [j for j in everything.ids[0].tolist() if j in set(named.tolist())][:k]
+        ranked = [j for j in everything.numbers[0].tolist() if j in set(named.tolist())][:k]
         kept = keys[row] != EMPTY
         assert positions(keys[row])[kept].tolist() == ranked
         assert np.isneginf(similarities(keys[row])[~kept]).all()
@@ -185,7 +185,7 @@ def test_candidates_are_ranked_by_cosine_then_number(seed: int, k: int, width: i
 def in_blocks(numbers: Ids, lists: Neighbours, size: int) -> Iterator[tuple[Ids, Neighbours]]:
     for start in range(0, len(lists), size):
         some = slice(start, start + size)
-        yield numbers[some], Neighbours(lists.cosines[some], lists.ids[some])
+        yield numbers[some], Neighbours(lists.cosines[some], lists.numbers[some])
 
 
 @settings(deadline=None, max_examples=40)
@@ -197,16 +197,16 @@ def test_exchange_gives_the_best_of_what_both_directions_found(
     n, m = 23, 17
     cosines = np.round(draw.random((n, m)), 1).astype(np.float32)  # many ties
     fwd, bwd = (some_of(side, k, draw) for side in (cosines, cosines.T))
-    known = [set(zip(range(n), row, strict=True)) for row in fwd.ids.T.tolist()]
+    known = [set(zip(range(n), row, strict=True)) for row in fwd.numbers.T.tolist()]
     pairs = set().union(*known) | {
-        (int(i), j) for j, row in enumerate(bwd.ids.tolist()) for i in row
+        (int(i), j) for j, row in enumerate(bwd.numbers.tolist()) for i in row
     }
     rows = draw.permutation(n)
-    own = Neighbours(fwd.cosines[rows], fwd.ids[rows])
+    own = Neighbours(fwd.cosines[rows], fwd.numbers[rows])
     found = exchange(rows, own, in_blocks(np.arange(m), bwd, size))
     for place, i in enumerate(rows.tolist()):
         best = sorted((-cosines[i, j], j) for s, j in pairs if s == i)[:k]
-        assert found.ids[place].tolist() == [j for _, j in best]
+        assert found.numbers[place].tolist() == [j for _, j in best]
         assert found.cosines[place].tolist() == [-c for c, _ in best]
 
 

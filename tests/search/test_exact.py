@@ -53,9 +53,9 @@ def test_a_case_small_enough_to_check_by_hand() -> None:
         src, tgt, k=2, src_ids=np.array([20, 10]), tgt_ids=np.array([5, 3, 4])
     )
     half = np.float32(np.sqrt(0.5))
-    assert fwd.ids.tolist() == [[5, 3], [3, 5]]
+    assert fwd.numbers.tolist() == [[5, 3], [3, 5]]
     assert fwd.cosines.tolist() == [[half, 0], [1, half]]
-    assert bwd.ids.tolist() == [[10, 20], [10, 20], [10, 20]]  # of the tie, the lower id first
+    assert bwd.numbers.tolist() == [[10, 20], [10, 20], [10, 20]]  # of the tie, the lower id first
     assert bwd.cosines.tolist() == [[half, half], [1, 0], [0, -1]]
 
 
@@ -141,16 +141,16 @@ def test_ties_do_not_cost_a_look_at_every_pair(
     monkeypatch.setattr("bitextmine.search.exact.proof.pair_cosines", count)
     src = np.tile(unit(np.ones((1, 16))), (1000, 1))
     fwd, bwd = search(src, src, k=4, gemm=gemm)
-    assert fwd.ids.tolist() == bwd.ids.tolist() == [[0, 1, 2, 3]] * 1000
+    assert fwd.numbers.tolist() == bwd.numbers.tolist() == [[0, 1, 2, 3]] * 1000
     assert sum(n_scored) < 100_000  # of a million pairs
 
 
 def test_empty_sides_have_no_neighbours() -> None:
     src, nothing = clustered(3, 1, 8)[0], np.empty((0, 8), np.float16)
     fwd, bwd = search(src, nothing)
-    assert (fwd.ids.shape, bwd.ids.shape) == ((3, 0), (0, 1))
+    assert (fwd.numbers.shape, bwd.numbers.shape) == ((3, 0), (0, 1))
     fwd, bwd = search(nothing, src)
-    assert (fwd.ids.shape, bwd.ids.shape) == ((0, 1), (3, 0))
+    assert (fwd.numbers.shape, bwd.numbers.shape) == ((0, 1), (3, 0))
 
 
 def test_reads_memory_maps_and_reports_progress(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_products_stay_within_the_proven_error(d: int, gemm: GemmName) -> None:
     factors = [side.unit_rows(0, len(side)).to(precision.dtype) for side in sides]
     found = torch.mm(factors[0], factors[1].t()).float().numpy()
     cosines = brute_force(src, tgt, np.arange(300), 300)
-    found = np.take_along_axis(found, cosines.ids, 1)
+    found = np.take_along_axis(found, cosines.numbers, 1)
     assert np.all(np.abs(found - cosines.cosines) <= precision.errors(found))
 
 

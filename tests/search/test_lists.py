@@ -26,8 +26,8 @@ def some(n: int, k: int, seed: int = 0) -> Neighbours:
 
 def assert_equal(found: Neighbours, expected: Neighbours) -> None:
     np.testing.assert_array_equal(found.cosines, expected.cosines)
-    np.testing.assert_array_equal(found.ids, expected.ids)
-    assert found.ids.dtype == np.int64
+    np.testing.assert_array_equal(found.numbers, expected.numbers)
+    assert found.numbers.dtype == np.int64
 
 
 def test_an_entry_takes_eight_bytes_and_comes_back(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_blocks_written_one_after_the_other_make_the_same_file(tmp_path: Path) -
     lists = some(200_000, 2)
     save_lists(tmp_path / "whole", lists)
     blocks = [
-        Neighbours(lists.cosines[a:b], lists.ids[a:b]) for a, b in pairwise((0, 1, 70_000, 200_000))
+        Neighbours(lists.cosines[a:b], lists.numbers[a:b]) for a, b in pairwise((0, 1, 70_000, 200_000))
     ]
     save_list_blocks(tmp_path / "blocks", blocks, n=200_000, k=2)
     assert (tmp_path / "blocks").read_bytes() == (tmp_path / "whole").read_bytes()
@@ -61,11 +61,11 @@ def test_lists_of_a_side_are_read_some_rows_at_a_time(tmp_path: Path) -> None:
     ]  # fmt: skip
     expected = Neighbours(
         np.concatenate([part.cosines for part in parts]),
-        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.numbers for part in parts]),
     )
     found = Neighbours(
         np.concatenate([block.cosines for _, block in blocks]),
-        np.concatenate([block.ids for _, block in blocks]),
+        np.concatenate([block.numbers for _, block in blocks]),
     )
     assert_equal(found, expected)
 

@@ -16,15 +16,15 @@ def ranked(cosines: list[float], ids: list[int]) -> Neighbours:
 def test_keeps_the_best_and_breaks_ties_by_id() -> None:
     parts = [ranked([0.9, 0.5, 0.1], [7, 8, 3]), ranked([0.9, 0.5], [2, 1])]
     merged = merge_neighbours(parts, 4)
-    assert merged.ids.tolist() == [[2, 7, 1, 8]]
+    assert merged.numbers.tolist() == [[2, 7, 1, 8]]
     assert merged.cosines.tolist() == np.array([[0.9, 0.9, 0.5, 0.5]], np.float32).tolist()
 
 
 def test_has_fewer_than_k_only_if_there_are_fewer() -> None:
     merged = merge_neighbours([ranked([0.5], [1]), ranked([], []), ranked([-0.5], [0])], 4)
-    assert merged.ids.tolist() == [[1, 0]]
+    assert merged.numbers.tolist() == [[1, 0]]
     assert merged.cosines.dtype == np.float32
-    assert merged.ids.dtype == np.int64
+    assert merged.numbers.dtype == np.int64
 
 
 @pytest.mark.parametrize("n_rows", [[], [1, 2]])
@@ -49,10 +49,10 @@ def test_order_and_grouping_of_parts_change_nothing(seed: int, widths: list[int]
     )
     at_once = merge_neighbours([a, b, c], 3)
     grouped = merge_neighbours([c, merge_neighbours([b, a], 3)], 3)
-    np.testing.assert_array_equal(at_once.ids, grouped.ids)
+    np.testing.assert_array_equal(at_once.numbers, grouped.numbers)
     np.testing.assert_array_equal(at_once.cosines, grouped.cosines)
     best = np.lexsort((ids, -cosines), axis=1)[:, :3]
-    np.testing.assert_array_equal(at_once.ids, np.take_along_axis(ids, best, 1))
+    np.testing.assert_array_equal(at_once.numbers, np.take_along_axis(ids, best, 1))
 
 
 @settings(deadline=None, max_examples=40)
@@ -81,9 +81,9 @@ def test_shards_merge_to_the_search_of_everything(
     ]
     for i, row in zip(src_shards, blocks, strict=True):
         merged = merge_neighbours([block[0] for block in row], k)
-        np.testing.assert_array_equal(merged.ids, fwd.ids[i])
+        np.testing.assert_array_equal(merged.numbers, fwd.numbers[i])
         np.testing.assert_array_equal(merged.cosines, fwd.cosines[i])
     for j, column in zip(tgt_shards, zip(*blocks, strict=True), strict=True):
         merged = merge_neighbours([block[1] for block in column], k)
-        np.testing.assert_array_equal(merged.ids, bwd.ids[j])
+        np.testing.assert_array_equal(merged.numbers, bwd.numbers[j])
         np.testing.assert_array_equal(merged.cosines, bwd.cosines[j])

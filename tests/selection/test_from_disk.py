@@ -38,7 +38,7 @@ def stored(
     numbers = np.array_split(random.permutation(len(lists)), n_files)
     paths = [folder / f"{name} {file}.npy" for file in range(n_files)]
     for rows, path in zip(numbers, paths, strict=True):
-        save_lists(path, Neighbours(lists.cosines[rows], lists.ids[rows]))
+        save_lists(path, Neighbours(lists.cosines[rows], lists.numbers[rows]))
     return StoredNeighbours(numbers, paths)
 
 

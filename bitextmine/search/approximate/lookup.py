@@ -246,14 +246,14 @@ def exchange(
         (n, k), the best of both.
     """
     order = np.argsort(numbers, kind="stable")
-    keys = pack(np.ascontiguousarray(own.cosines), own.ids)
+    keys = pack(np.ascontiguousarray(own.cosines), own.numbers)
     for others, lists in offered:
-        places = np.searchsorted(numbers, lists.ids, sorter=order)
+        places = np.searchsorted(numbers, lists.numbers, sorter=order)
         rows = order[np.minimum(places, len(order) - 1)]
         new = pack(
             np.ascontiguousarray(lists.cosines), np.broadcast_to(others[:, None], rows.shape)
         )
-        fits = (numbers[rows] == lists.ids) & (new < keys[rows, -1])
+        fits = (numbers[rows] == lists.numbers) & (new < keys[rows, -1])
         _insert(keys, rows[fits], new[fits])
     return Neighbours(similarities(keys), positions(keys))
 
