@@ -215,8 +215,12 @@ def mined(vectors: tuple[Stored, Stored], gold: set[tuple[int, int]]) -> Mined:
     (fwd, bwd), seconds = timed(search)
     means: list[Floats] = [side.cosines.mean(axis=1) for side in (fwd, bwd)]
     around = means[0][:, None], means[1][:, None]
-    fwd_best = best_candidates(margins(fwd.cosines, around[0], means[1][fwd.numbers], "ratio"), fwd.numbers)
-    bwd_best = best_candidates(margins(bwd.cosines, around[1], means[0][bwd.numbers], "ratio"), bwd.numbers)
+    fwd_best = best_candidates(
+        margins(fwd.cosines, around[0], means[1][fwd.numbers], "ratio"), fwd.numbers
+    )
+    bwd_best = best_candidates(
+        margins(bwd.cosines, around[1], means[0][bwd.numbers], "ratio"), bwd.numbers
+    )
     wrong = sum((fwd_best[s][1] != t) + (bwd_best[t][1] != s) for s, t in gold)
     candidates = [(score, s, t) for s, (score, t) in enumerate(fwd_best)]
     candidates += [(score, s, t) for t, (score, s) in enumerate(bwd_best)]

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import small_models
-from test_cli import explained, run
+from commands import explained, run
 from tiny_t5 import adapted, save_base
 
 from bitextmine.checkpoints.manifest import read_manifest

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy import TOY_INFO, ToyEncoder
+from toy import TOY_INFO, ToyEncoder, src_line, tgt_line
 
 from bitextmine import MineConfig, mine, pipeline
 from bitextmine.config import SelectConfig
@@ -21,29 +21,6 @@ from bitextmine.search import grid
 from bitextmine.search import stage as search_stage
 from bitextmine.select.threshold import default_threshold
 from bitextmine.shard import buckets
-
-NAMES = [
-    "Anna",
-    "Berlin",
-    "Carl",
-    "Dresden",
-    "Emil",
-    "Frankfurt",
-    "Gerda",
-    "Hamburg",
-    "Ida",
-    "Jena",
-    "Karl",
-    "Lübeck",
-]
-
-
-def src_line(n: int) -> str:
-    return f"Satz {n} über {NAMES[n % 10]} und {NAMES[n * 7 % 9]} mit {n * n % 97}"
-
-
-def tgt_line(n: int) -> str:
-    return f"sentence {n} on {NAMES[n % 10]} and {NAMES[n * 7 % 9]} with {n * n % 97}"
 
 
 @pytest.fixture

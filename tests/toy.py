@@ -37,3 +37,27 @@ class ToyEncoder:
             total += np.random.default_rng(seed).standard_normal(self.info.dim)
         norm: float = np.sqrt((total * total).sum())
         return total / norm
+
+
+NAMES = [
+    "Anna",
+    "Berlin",
+    "Carl",
+    "Dresden",
+    "Emil",
+    "Frankfurt",
+    "Gerda",
+    "Hamburg",
+    "Ida",
+    "Jena",
+    "Karl",
+    "Lübeck",
+]
+
+
+def src_line(n: int) -> str:
+    return f"Satz {n} über {NAMES[n % 10]} und {NAMES[n * 7 % 9]} mit {n * n % 97}"
+
+
+def tgt_line(n: int) -> str:
+    return f"sentence {n} on {NAMES[n % 10]} and {NAMES[n * 7 % 9]} with {n * n % 97}"

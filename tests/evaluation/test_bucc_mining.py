@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from test_pipeline import src_line, tgt_line
+from toy import src_line, tgt_line
 
 from bitextmine import MineConfig, mine
 from bitextmine.config import EncodeConfig

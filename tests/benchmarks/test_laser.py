@@ -10,7 +10,7 @@ import zstandard
 
 pytest.importorskip("faiss")
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 def unified(side: str) -> tuple[list[str], laser.Floats]:

@@ -108,7 +108,7 @@ def test_one_to_one_is_the_greedy_matching(pairs: list[tuple[int, int]]) -> None
     assert best_one_to_one(src, tgt).tolist() == greedy_by_hand(src.tolist(), tgt.tolist())
 
 
-GOLDEN = Path(__file__).parent / "data"
+GOLDEN = Path(__file__).parents[1] / "data"
 
 
 def laser_output(margin: str, retrieval: str, k: int) -> list[tuple[float, str, str]]:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from test_pipeline import src_line, tgt_line
+from click.testing import Result
+from commands import explained, run
+from toy import src_line, tgt_line
 
 import bitextmine
 from bitextmine import pipeline
-from bitextmine.cli.main import main
 from bitextmine.search import stage as search_stage
 
 COMMANDS = ("mine", "shard", "encode", "search", "select", "models", "demo")
@@ -35,25 +35,9 @@ def tgt(tmp_path: Path) -> Path:
     return path
 
 
-def run(*args: object, stdin: bytes = b"") -> Result:
-    """Run a command in this process, with stdout and stderr apart."""
-    return CliRunner().invoke(main, [str(arg) for arg in args], input=stdin)
-
-
 def mine_toy(src: object, tgt: object, *more: object, stdin: bytes = b"") -> Result:
     langs = ("--src-lang", "de", "--tgt-lang", "en")
     return run("mine", "--src", src, "--tgt", tgt, "--model", "toy", *langs, *more, stdin=stdin)
-
-
-def explained(result: Result, code: int = 1) -> str:
-    """Check that a failure is told in two lines, and return them."""
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
-    assert len(lines) == 2, result.stderr
-    assert lines[0].startswith("error: ")
-    assert lines[1].startswith("hint: ")
-    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

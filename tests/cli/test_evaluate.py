@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from test_cli import explained, run
-from test_pipeline import src_line, tgt_line
-from toy import TOY_INFO, ToyEncoder
+from commands import explained, run
+from toy import TOY_INFO, ToyEncoder, src_line, tgt_line
 
 from bitextmine.encoders.registry import register_encoder, unregister_encoder
 

@@ -115,7 +115,8 @@ def test_zero_vectors_have_cosine_zero_and_ties_come_by_number(tmp_path: Path) -
     tgt[11] = tgt[31]
     found = found_by(tmp_path, src, tgt, "Flat")
     assert_same(
-        Neighbours(found.cosines[:7], found.numbers[:7]), brute_force(src[:7], tgt, np.arange(60), 4)
+        Neighbours(found.cosines[:7], found.numbers[:7]),
+        brute_force(src[:7], tgt, np.arange(60), 4),
     )
     assert not found.cosines[7].any()
 

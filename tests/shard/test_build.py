@@ -1,4 +1,4 @@
-"""Shards hold every unique sentence once, whatever their number, and the counts add up."""
+"""Shards of unique sentences, built from files with bounded memory."""
 
 import tempfile
 import tracemalloc
@@ -18,7 +18,7 @@ from bitextmine.errors import InputError, UsageError, WorkdirError
 from bitextmine.pipeline import shard
 from bitextmine.runcard import RunCard
 from bitextmine.shard import buckets
-from bitextmine.shard.build import build_shard
+from bitextmine.shard.build import build_shard, first_occurrences
 from bitextmine.shard.sentences import Sentences, shard_texts
 from bitextmine.shard.split import split_file
 from bitextmine.workdir import Workdir
@@ -163,3 +163,26 @@ def test_an_input_that_changed_is_refused_and_one_only_touched_is_not(tmp_path: 
     path.write_bytes(b"x\nz\n")
     with pytest.raises(WorkdirError, match="has changed since"):
         split_file(workdir.root, "src", 0, config)
+
+
+def test_first_occurrences_by_hand() -> None:
+    digests = np.array([[5, 1], [3, 3], [5, 1], [5, 2], [3, 3]], dtype=np.uint64)
+    ids = np.array([40, 10, 20, 30, 50])
+    first, repeated = first_occurrences(digests, ids)
+    assert ids[first].tolist() == [10, 20, 30]
+    assert ids[repeated.rows].tolist() == [40, 50]
+    assert repeated.first_ids.tolist() == [20, 10]
+
+
+@given(st.lists(st.integers(0, 5)))
+def test_first_occurrences_are_those_of_a_dictionary(contents: list[int]) -> None:
+    ids = np.random.default_rng(len(contents)).permutation(len(contents)).astype(np.int64)
+    digests = np.array([[content, 7] for content in contents], dtype=np.uint64).reshape(-1, 2)
+    first, repeated = first_occurrences(digests, ids)
+    seen: dict[int, int] = {}
+    for row in np.argsort(ids).tolist():
+        seen.setdefault(contents[row], int(ids[row]))
+    assert ids[first].tolist() == sorted(seen.values())
+    for row, first_id in zip(repeated.rows.tolist(), repeated.first_ids.tolist(), strict=True):
+        assert seen[contents[row]] == first_id != ids[row]
+    assert len(first) + len(repeated.rows) == len(contents)
