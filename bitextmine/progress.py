@@ -1,17 +1,20 @@
 """Progress bars on stderr: only where a person watches, and only when the command asks."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
-_shown = False
+Advance = Callable[[int], object]  # told how many more units of work are done
+
+_bars_are_shown = False
 
 
 def show_bars(shown: bool) -> None:
     """Allow progress bars in this process; a library call shows none by itself."""
-    global _shown  # one switch a process, set once by the command line
-    _shown = shown and sys.stderr.isatty()
+    global _bars_are_shown  # one switch a process, set once by the command line
+    _bars_are_shown = shown and sys.stderr.isatty()
 
 
 def bar(label: str, *, total: int | None, unit: str) -> "tqdm[Any]":
@@ -32,7 +35,7 @@ def bar(label: str, *, total: int | None, unit: str) -> "tqdm[Any]":
         unit=unit if unit == "B" else f" {unit}",
         unit_scale=True,
         file=sys.stderr,
-        disable=not _shown,
+        disable=not _bars_are_shown,
         dynamic_ncols=True,
         leave=True,
     )

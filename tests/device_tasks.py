@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bitextmine.cli.terminal import Terminated, start
-from bitextmine.engines.devices import Report, run_on_devices
+from bitextmine.engines.devices import run_on_devices
 from bitextmine.errors import EncoderError
+from bitextmine.progress import Advance
 
 PATIENCE_S = 20.0
 
@@ -30,21 +31,21 @@ def noted(folder: Path) -> list[list[str]]:
     return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def do(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def do(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Do a shard of 10 units."""
     report(4)
     note(folder, device, shard)
     report(6)
 
 
-def do_slowly_on_slow(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def do_slowly_on_slow(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Do a shard; on the slow device only once the other has done five."""
     if device == "cpu:slow":
         wait_until(lambda: len(noted(folder)) >= 5)
     do(folder, shard, device=device, report=report)
 
 
-def die_once_on_2(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def die_once_on_2(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Do a shard; the first to try shard 2 is killed half way."""
     mark = folder / "died"
     if shard == 2 and not mark.exists():
@@ -54,7 +55,7 @@ def die_once_on_2(folder: Path, shard: int, *, device: str, report: Report) -> N
     do(folder, shard, device=device, report=report)
 
 
-def die_on_1(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def die_on_1(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Do a shard, or leave without a word."""
     if shard == 1:
         report(4)
@@ -62,40 +63,40 @@ def die_on_1(folder: Path, shard: int, *, device: str, report: Report) -> None:
     do(folder, shard, device=device, report=report)
 
 
-def refuse(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def refuse(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Raise what a person can mend."""
     raise EncoderError(f"»{device}« is too small", hint="use a 'larger' one")
 
 
-def blunder(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def blunder(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Raise what is our bug."""
     raise KeyError("no such tensor")
 
 
-def warn(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def warn(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Say something at two levels."""
     log = logging.getLogger("bitextmine.encode.shards")
     log.info("nobody asked for this")
     log.warning("%d sentences were cut", 3)
 
 
-def talk(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def talk(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Print, as libraries do."""
     print("loading weights")
 
 
-def note_torch(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def note_torch(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Note whether torch came with the task."""
     (folder / f"torch {shard}").write_text(str("torch" in sys.modules))
 
 
-def wait_for_ever(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def wait_for_ever(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Note the start, then never end."""
     note(folder, device, shard)
     time.sleep(1000)
 
 
-def wait_stubbornly(folder: Path, shard: int, *, device: str, report: Report) -> None:
+def wait_stubbornly(folder: Path, shard: int, *, device: str, report: Advance) -> None:
     """Never end, not even when told to."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     wait_for_ever(folder, shard, device=device, report=report)

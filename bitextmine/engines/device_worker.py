@@ -21,7 +21,6 @@ from bitextmine.errors import BitextmineError
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-Report: TypeAlias = Callable[[int], None]  # units of work done, for the progress bar
 Task: TypeAlias = Callable[..., None]  # task(*arguments, device=..., report=...)
 
 

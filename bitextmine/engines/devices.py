@@ -23,19 +23,19 @@ from bitextmine.engines.device_worker import (
     Message,
     Ready,
     Refused,
-    Report,
     Reported,
     Task,
     work,
 )
 from bitextmine.engines.worker_signals import held_signals, start_unsignalled
 from bitextmine.errors import EncoderError
+from bitextmine.progress import Advance
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-__all__ = ["Report", "Task", "run_on_devices"]
+__all__ = ["Task", "run_on_devices"]
 
 LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def run_on_devices(
     arguments: Sequence[tuple[object, ...]],
     devices: Sequence[str],
     *,
-    report: Report,
+    report: Advance,
     name: Name,
 ) -> None:
     """Call the task with each tuple of arguments, on whichever device is free.
@@ -127,7 +127,7 @@ class _Run:
     """The tasks that are waiting, the workers that do them, and what became of both."""
 
     def __init__(
-        self, task: Task, arguments: Sequence[tuple[object, ...]], report: Report, name: Name
+        self, task: Task, arguments: Sequence[tuple[object, ...]], report: Advance, name: Name
     ) -> None:
         self._task = task
         self._arguments = arguments

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from bitextmine.engines.devices import Report, Task, run_on_devices
-from bitextmine.progress import bar
+from bitextmine.engines.devices import Task, run_on_devices
+from bitextmine.progress import Advance, bar
 
 
 @contextmanager
-def shown(label: str, *, total: int, unit: str) -> Iterator[Report]:
+def shown(label: str, *, total: int, unit: str) -> Iterator[Advance]:
     """Show a bar while the block runs; yields what tasks tell of their work."""
     with bar(label, total=total, unit=unit) as progress:
 

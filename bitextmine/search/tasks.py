@@ -7,7 +7,7 @@ Exact: ``search_block`` (a src panel against a tgt panel, both directions at onc
 
 from pathlib import Path
 
-from bitextmine.engines.device_worker import Report
+from bitextmine.progress import Advance
 from bitextmine.search.neighbours import (
     StoredNeighbours,
     as_neighbours,
@@ -31,7 +31,7 @@ def index_side(
     threads: int,
     memory: int,
     *,
-    report: Report,
+    report: Advance,
 ) -> None:
     """Build the index over all vectors of a side.
 
@@ -87,7 +87,7 @@ def ask_index(
     threads: int,
     devices: tuple[str, ...],
     *,
-    report: Report,
+    report: Advance,
 ) -> None:
     """Find the neighbours of a panel of one side in the index over the other.
 
@@ -163,7 +163,7 @@ def search_block(
     threads: int,
     *,
     device: str,
-    report: Report,
+    report: Advance,
 ) -> None:
     """Find the k nearest neighbours between two panels, in both directions.
 

@@ -5,7 +5,6 @@ added in order of sentence number, however they are cut into shards, and every c
 runs on one thread.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from bitextmine.arrays import Floats, Ids
 from bitextmine.files import atomic_write
+from bitextmine.progress import Advance
 from bitextmine.search.approximate.clustering import cluster
 from bitextmine.search.approximate.factory import (
     ENCODER_ROWS,
@@ -27,8 +27,6 @@ from bitextmine.search.approximate.factory import (
 from bitextmine.search.exact.side import Side
 from bitextmine.search.rows import Rows
 
-Progress = Callable[[int], object]
-
 ADDED_ROWS = 4096  # at a time; fixed, since the products depend on the shape in their last bits
 
 
@@ -41,7 +39,7 @@ def build_index(
     seed: int,
     threads: int,
     memory: int,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> None:
     """Write an index of the vectors of one side; do nothing if it is there.
 
@@ -140,7 +138,7 @@ def _thinned(sample: Floats, n_rows: int) -> Floats:
     return sample if rows == len(sample) else sample[np.arange(rows) * len(sample) // rows]
 
 
-def _fill(index: Any, side: Side, progress: Progress) -> None:
+def _fill(index: Any, side: Side, progress: Advance) -> None:
     """Add all vectors, in order of sentence number."""
     for start, stop in side.blocks(ADDED_ROWS):
         index.add(side.unit_rows(start, stop).numpy())

@@ -9,7 +9,7 @@ Each direction has its own index. As what one direction finds may be news to the
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 
 from bitextmine.arrays import Doubles, Ids, Stored
 from bitextmine.errors import WorkdirError
+from bitextmine.progress import Advance
 from bitextmine.search.approximate.factory import candidates, lists_read, load_faiss, one_thread
 from bitextmine.search.exact.proof import as_neighbours, search_exactly
 from bitextmine.search.exact.shortlists import EMPTY, Keys, pack, positions, similarities
@@ -29,7 +30,6 @@ from bitextmine.search.rows import Rows
 
 LOG = logging.getLogger(__name__)
 
-Progress = Callable[[int], object]
 
 # Queries at a time, always filled up to this number: the products that choose the lists to
 # read depend on their shape in the last bits, and on nothing else.
@@ -48,7 +48,7 @@ def search_index(
     k: int,
     threads: int,
     devices: Sequence[str] = ("cpu",),
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Neighbours:
     """Find about the k nearest of the indexed sentences for some sentences of the other side.
 
@@ -103,7 +103,7 @@ def search_index(
     return as_neighbours(search.keys, own, other)
 
 
-def _reported(blocks: Iterable[tuple[int, int]], progress: Progress) -> Iterator[tuple[int, int]]:
+def _reported(blocks: Iterable[tuple[int, int]], progress: Advance) -> Iterator[tuple[int, int]]:
     """Tell of each block as it is drawn, which one thread does at a time."""
     for start, stop in blocks:
         yield start, stop

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from bitextmine.arrays import Ids, Stored
+from bitextmine.progress import Advance
 from bitextmine.search.exact.precision import GemmName, Precision, choose_dtype, measure_precision
 from bitextmine.search.exact.proof import Ranking, as_neighbours
 from bitextmine.search.exact.score_block import TILE, ScoreBlock
@@ -25,7 +26,6 @@ from bitextmine.search.exact.shortlists import Keys, Shortlists
 from bitextmine.search.exact.side import Side
 from bitextmine.search.exact.workers import share_out
 from bitextmine.search.gpu.device_search import search_on_device
-from bitextmine.search.gpu.found import Progress
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
 
@@ -85,7 +85,7 @@ def two_way_neighbours(
     gemm: GemmName = "auto",
     src_block: int = SRC_BLOCK,
     tgt_block: int = TGT_BLOCK,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> tuple[Neighbours, Neighbours]:
     """Find the k nearest tgt sentences of every src sentence, and the reverse.
 
@@ -156,7 +156,7 @@ def _no_keys(own: Side, other: Side, k: int) -> Keys:
     return np.empty((len(own), min(k, len(other))), np.int64)
 
 
-def _search(plan: _Plan, src: Side, tgt: Side, k: int, progress: Progress) -> tuple[Keys, Keys]:
+def _search(plan: _Plan, src: Side, tgt: Side, k: int, progress: Advance) -> tuple[Keys, Keys]:
     """Compare everything with everything, block by block, and rank what was nominated."""
     fwd, bwd = Ranking(src, tgt, k), Ranking(tgt, src, k)
     row_bytes = src.vectors.shape[1] * plan.precision.dtype.itemsize
@@ -178,7 +178,7 @@ def _tasks(
     tgt: Side,
     src_lists: list[Shortlists],
     tgt_lists: list[Shortlists],
-    progress: Progress,
+    progress: Advance,
 ) -> Iterator[_Task]:
     """All blocks of resident src rows: each tgt block is converted once and meets them all."""
     src_factors = [plan.factor(src, lists) for lists in src_lists]

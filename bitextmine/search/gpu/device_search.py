@@ -17,10 +17,11 @@ from contextlib import contextmanager
 import torch
 
 from bitextmine.errors import UsageError
+from bitextmine.progress import Advance
 from bitextmine.search.exact.shortlists import Keys
 from bitextmine.search.exact.side import Side
 from bitextmine.search.gpu.feed import stream_of
-from bitextmine.search.gpu.found import Found, Progress
+from bitextmine.search.gpu.found import Found
 from bitextmine.search.gpu.kernels import Kernels, choose_kernels
 from bitextmine.search.gpu.resident import PanelSearch
 from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_bytes
@@ -37,7 +38,7 @@ def search_on_device(
     threads: int = 1,
     sizes: Sizes | None = None,
     kernels: Kernels | None = None,
-    progress: Progress = lambda n_pairs: None,
+    progress: Advance = lambda n_pairs: None,
 ) -> tuple[Keys, Keys]:
     """Find the k nearest of both sides; neither is empty.
 
@@ -98,7 +99,7 @@ def _go_on(
     kernels: Kernels,
     device: torch.device,
     threads: int,
-    progress: Progress,
+    progress: Advance,
 ) -> bool:
     """Search with these sizes from where an earlier search ended; tell whether memory sufficed."""
     compared = found.n_done * len(streamed)

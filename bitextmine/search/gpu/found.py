@@ -1,6 +1,5 @@
 """What a search on a device has found so far: enough to go on after a failure."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,6 @@ import numpy as np
 from bitextmine.search.exact.shortlists import EMPTY, Keys, pack, positions
 from bitextmine.search.exact.side import Side
 
-Progress = Callable[[int], object]
 _ROWS = 1 << 16  # whose lists are looked through at a time
 
 

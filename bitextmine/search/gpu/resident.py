@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import torch
 
+from bitextmine.progress import Advance
 from bitextmine.search.exact.precision import device_error
 from bitextmine.search.exact.side import Side
 from bitextmine.search.gpu.block import BlockPair, DeviceBlock
 from bitextmine.search.gpu.device_lists import DeviceLists
 from bitextmine.search.gpu.device_rows import DeviceRows, Scales, Scorer
 from bitextmine.search.gpu.feed import Copies, Feed, Load, PinnedCopies, PlainCopies, Room
-from bitextmine.search.gpu.found import Found, Progress
+from bitextmine.search.gpu.found import Found
 from bitextmine.search.gpu.kernels import Kernels
 from bitextmine.search.gpu.sizes import Sizes
 
@@ -56,7 +57,7 @@ class PanelSearch:
         sizes: Sizes,
         kernels: Kernels,
         device: torch.device,
-        progress: Progress,
+        progress: Advance,
     ) -> None:
         d, k = resident.vectors.shape[1], found.k
         self._resident, self._streamed = resident, streamed
