@@ -12,15 +12,16 @@ from bitextmine.errors import BitextmineError
 from bitextmine.version import __version__
 
 if TYPE_CHECKING:
-    from bitextmine.pipeline import Mined, mine
+    from bitextmine.pipeline import mine
     from bitextmine.shard.sentences import Origin
     from bitextmine.write.records import Pair
+    from bitextmine.write.stage import Mined
 
 __all__ = ["BitextmineError", "MineConfig", "Mined", "Origin", "Pair", "__version__", "mine"]
 
 _LATE = {  # imported when first used, so that the command line starts at once
     "mine": "bitextmine.pipeline",
-    "Mined": "bitextmine.pipeline",
+    "Mined": "bitextmine.write.stage",
     "Pair": "bitextmine.write.records",
     "Origin": "bitextmine.shard.sentences",
 }

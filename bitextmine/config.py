@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bitextmine.errors import UsageError
-from bitextmine.machine import LEAST_BYTES, format_bytes
+from bitextmine.machine import LEAST_BYTES, Limits, format_bytes
 
 InputFormat = Literal["text", "ids", "tsv", "jsonl", "parquet"]
 InvalidText = Literal["reject", "replace", "fail"]
@@ -275,6 +275,16 @@ class OutputConfig:
     format: OutputFormat = "laser"
     columns: tuple[str, ...] = ()  # of tsv; () = score, src, tgt
     rejects: Path | None = None
+
+
+def limits_of(config: object) -> Limits:
+    """Return what a config lets a run take of a machine; what it does not say is not limited."""
+    free = Limits()
+    return Limits(
+        devices=getattr(config, "devices", free.devices),
+        threads=getattr(config, "threads", free.threads),
+        memory=getattr(config, "memory", free.memory),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

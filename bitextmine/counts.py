@@ -11,7 +11,7 @@ import zstandard
 from bitextmine.files import (
     read_json,
 )
-from bitextmine.workdir import Side, Workdir
+from bitextmine.workdir import SIDES, Side, Workdir
 
 
 def count_shards(workdir: Workdir, side: Side) -> int:
@@ -29,7 +29,7 @@ def format_rejects(workdir: Workdir, side: Side) -> str:
 def side_counts(workdir: Workdir, side: Side) -> dict[str, Any]:
     """Add up what became of the lines of a side: read = rejected + duplicates + unique."""
     total: dict[str, Any] = {"read": 0, "rejected": Counter(), "mended": Counter()}
-    for done in sorted((workdir.root / side / "lines").glob("*.json")):
+    for done in workdir.all_lines_done(side):
         counts = read_json(done)
         total["read"] += counts["read"]
         total["rejected"].update(counts["rejected"])
@@ -42,7 +42,7 @@ def side_counts(workdir: Workdir, side: Side) -> dict[str, Any]:
 
 def reject_records(workdir: Workdir, side: Side) -> Iterator[dict[str, Any]]:
     """Yield the rejected lines of a side: reason, file, line and text of each."""
-    for path in sorted((workdir.root / side / "lines").glob("*.rejects.zst")):
+    for path in workdir.all_rejects(side):
         with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
             for line in io.TextIOWrapper(stream, encoding="utf-8", newline="\n"):
                 yield json.loads(line)
@@ -61,3 +61,12 @@ def shard_sizes(workdir: Workdir, side: Side) -> list[int]:
     """Return how many sentences each shard has."""
     shards = range(count_shards(workdir, side))
     return [int(read_json(workdir.shard(side, shard).done)["unique"]) for shard in shards]
+
+
+def run_counts(workdir: Workdir, selected: dict[str, Any]) -> dict[str, Any]:
+    """Add up every stage: read = rejected + duplicates + unique; unique = paired + unpaired."""
+    sides: dict[str, Any] = {
+        side: side_counts(workdir, side) | encoded_counts(workdir, side) | selected[side]
+        for side in SIDES
+    }
+    return selected | sides

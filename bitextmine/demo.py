@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitextmine.config import MineConfig
-from bitextmine.pipeline import Mined, mine
+from bitextmine.pipeline import mine
+from bitextmine.write.stage import Mined
 
 SAMPLE = Path(__file__).parent / "sample"
 

@@ -9,9 +9,12 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,8 +37,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         The folder is missing or not writable, or the disk is full.
     """
     with explained_write(path):
+        shown = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent
+            prefix=f".{shown}.{this_attempt()}.", suffix=".tmp", dir=path.parent
         )
         temporary = Path(name)
         try:
@@ -49,6 +53,51 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def this_attempt() -> str:
+    """Name this process among all that may ever write into a folder, on whichever machine.
+
+    Files that grow under a name of their own carry it, so that two processes that do the same
+    task at once never write to one file, and whoever finds such a file can tell whether its
+    owner is still at work.
+    """
+    return _attempt(os.getpid())
+
+
+@cache
+def _attempt(process: int) -> str:
+    return f"{_machine()}~{process}~{_started(process)}"
+
+
+def is_abandoned(path: Path) -> bool:
+    """Tell whether the owner of a temporary file has gone, so that the file is nobody's.
+
+    A process of another machine cannot be asked; its file counts as abandoned when it was not
+    written to for `ABANDONED_S`.
+    """
+    found = _ATTEMPT.search(path.name)
+    if found and found["machine"] == _machine():
+        return _started(int(found["process"])) != found["start"]
+    try:
+        return time.time() - path.stat().st_mtime > ABANDONED_S
+    except OSError:
+        return False  # it has just gone, or got its final name
+
+
+def _machine() -> str:
+    """Name what a process number belongs to: the node, and the namespace of its processes."""
+    node = re.sub(r"[^A-Za-z0-9-]", "-", os.uname().nodename)[:40]
+    return f"{node}-{os.stat('/proc/self/ns/pid').st_ino:x}"
+
+
+def _started(process: int) -> str:
+    """Return when a process of this machine was started, in clock ticks; "" if there is none."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]  # field 22; a program's name may hold anything
 
 
 def _umask() -> int:
@@ -145,6 +194,10 @@ def map_array(path: Path) -> NDArray[Any]:
     return array
 
 
+ABANDONED_S = 3600.0  # no chunk of work and no single file takes as long to write
+
+_NAME_BYTES = 80  # of a file's name kept in that of its temporary sibling
+_ATTEMPT = re.compile(r"(?P<machine>[A-Za-z0-9-]+)~(?P<process>\d+)~(?P<start>\d+)")
 _READ_BYTES = 1 << 20
 
 

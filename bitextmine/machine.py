@@ -11,6 +11,7 @@ import resource
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -236,3 +237,75 @@ def visible_gpus() -> tuple[str, ...]:
     if not torch.cuda.is_available():
         return ()
     return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a task may use where it runs.
+
+    Attributes
+    ----------
+    device : str
+        Where it computes: "cpu" or "cuda:0".
+    threads : int
+        Processor cores.
+    memory : int
+        Bytes for sentences, vectors and lists; the program itself comes on top.
+    sharing : int
+        How many tasks share the machine, each with as much.
+    allowed_devices : tuple of str
+        Those that the user named, for a task on the CPU that can also use a GPU; () is all.
+    """
+
+    device: str
+    threads: int
+    memory: int
+    sharing: int = 1
+    allowed_devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the user allows a run to take of each machine that it works on.
+
+    Attributes
+    ----------
+    devices : tuple of str
+        As `parse_devices` gives them; () is every GPU, or the CPU where there is none.
+    threads : int
+        Processor cores; 0 is all of the job.
+    memory : int
+        Bytes in all; 0 is half of what the machine or the job has.
+    """
+
+    devices: tuple[str, ...] = ()
+    threads: int = 0
+    memory: int = 0
+
+    def usable_devices(self) -> tuple[str, ...]:
+        """Return the devices of this machine that may be used.
+
+        Raises
+        ------
+        EncoderError
+            One was named that is not there.
+        """
+        return usable_devices(self.devices)
+
+    def resources(self, device: str, *, sharing: int = 1) -> Resources:
+        """Return what one of several equal tasks has, if they share this machine.
+
+        Parameters
+        ----------
+        device : str
+            The one it has to itself.
+        sharing : int
+            How many tasks run here at once.
+        """
+        return Resources(
+            device,
+            max(usable_threads(self.threads) // sharing, 1),
+            working_memory(self.memory) // sharing,
+            sharing,
+            self.devices,
+        )

@@ -1,4 +1,4 @@
-"""The run card: everything needed to judge, repeat or explain a mining run, as JSON."""
+"""A run, and its card: everything needed to judge, repeat or explain a mining run, as JSON."""
 
 import logging
 import shlex
@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bitextmine.files import read_json
+from bitextmine.engines.base import Engine
+from bitextmine.files import Scratch, read_json
 from bitextmine.machine import describe_machine
 from bitextmine.version import __version__
-from bitextmine.workdir import Workdir
+from bitextmine.workdir import Workdir, opened_workdir
 
 LOG = logging.getLogger(__name__)
 
@@ -78,3 +79,54 @@ class RunCard:
 def card_path(out: Path) -> Path:
     """Return where the run card of an output file goes."""
     return out.with_name(f"{out.name}.run.json")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage is handed.
+
+    Attributes
+    ----------
+    workdir : Workdir
+        Where everything is kept, locked for this run.
+    engine : Engine
+        Runs the tasks.
+    card : RunCard
+        Takes the facts.
+    scratch : Scratch
+        Room on the disk of the work directory, until the run ends.
+    """
+
+    workdir: Workdir
+    engine: Engine
+    card: RunCard
+    scratch: Scratch
+
+
+@contextmanager
+def opened_run(
+    root: Path | None, engine: Engine, *, make: bool = False, card: RunCard | None = None
+) -> Iterator[Run]:
+    """Yield a run over a work directory: the user's, or a private one that is removed at the end.
+
+    Parameters
+    ----------
+    root : Path or None
+        None for a private one.
+    engine : Engine
+        What runs the tasks.
+    make : bool
+        Whether the user's may be made if there is none.
+    card : RunCard, optional
+        A new one by default.
+
+    Raises
+    ------
+    WorkdirError
+        It does not exist, is something else, or is in use.
+    """
+    with (
+        opened_workdir(root, make=make or root is None) as workdir,
+        Scratch(workdir.root) as scratch,
+    ):
+        yield Run(workdir, engine, card or RunCard(), scratch)

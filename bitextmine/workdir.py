@@ -18,6 +18,8 @@ name, so a file that exists is finished and is what this run would have made.
             text.bin offsets.npy ids.npy numbers.npy [keys.bin key_offsets.npy]
             duplicates.npy shard.json
             embeddings.npy encoded.json
+            embeddings.A.part encoding.A.json   as far as attempt A has come
+        sample/                       what a projection is fitted on; like a shard
         index.faiss                   of an approximate search; removed at its end
         places.npy                    where each sentence number is: shard << 32 | row
         neighbours/0000.npy           k nearest sentences of the other side, a panel's
@@ -35,10 +37,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from bitextmine.errors import WorkdirError
-from bitextmine.files import explained_write, read_json, write_json
+from bitextmine.files import explained_write, is_abandoned, read_json, write_json
 from bitextmine.version import __version__
 
 LINE_BITS = 40  # an id is file << 40 | line: room for 8 million files of 10^12 lines
@@ -47,6 +49,20 @@ LAYOUT = 4  # changes whenever files of an older work directory would be misread
 Side = Literal["src", "tgt"]
 Direction = Literal["fwd", "bwd"]
 SIDES: tuple[Side, Side] = ("src", "tgt")
+OTHER: dict[Side, Side] = {"src": "tgt", "tgt": "src"}
+
+Both = TypeVar("Both", covariant=True)
+
+
+class Sides(NamedTuple, Generic[Both]):
+    """Something of both sides: sentences, vectors."""
+
+    src: Both
+    tgt: Both
+
+    def of(self, side: Side) -> Both:
+        """Return that of one side."""
+        return self.src if side == "src" else self.tgt
 
 
 @dataclass(frozen=True)
@@ -100,6 +116,26 @@ class ShardFiles:
         """(n, d) float16 unit vectors, or int8 ones whose largest number is 127."""
         return self.folder / "embeddings.npy"
 
+    def part(self, attempt: str) -> Path:
+        """The rows of ``embeddings`` that one attempt has encoded so far."""
+        return self.folder / f"embeddings.{attempt}.part"
+
+    def progress(self, attempt: str) -> Path:
+        """What is noted of a ``part``: rows that are surely on disk, and their counts."""
+        return self.folder / f"encoding.{attempt}.json"
+
+    def attempts(self) -> list[str]:
+        """Return the attempts to encode this shard that have noted something."""
+        begin, end = "encoding.", ".json"
+        found = sorted(self.folder.glob(f"{begin}*{end}"))
+        return [path.name.removeprefix(begin).removesuffix(end) for path in found]
+
+    def leftovers(self) -> list[Path]:
+        """Return the files of all attempts, those that noted nothing included."""
+        return sorted(
+            {*self.folder.glob("embeddings.*.part"), *self.folder.glob("encoding.*.json")}
+        )
+
     @property
     def encoded(self) -> Path:
         """Counts of encoding, and the checksum of ``embeddings``; exists when it does."""
@@ -134,6 +170,16 @@ class Workdir:
         """The lines of one input file that were not accepted, and why (JSONL, zstd)."""
         return self.lines(side, file).with_suffix(".rejects.zst")
 
+    def all_lines_done(self, side: Side) -> list[Path]:
+        """Every finished ``lines_done`` of a side, in order of files."""
+        found = (self.root / side / "lines").glob("*.json")
+        return sorted(found, key=lambda path: int(path.stem))
+
+    def all_rejects(self, side: Side) -> list[Path]:
+        """Every finished ``rejects`` of a side, in order of files."""
+        found = (self.root / side / "lines").glob("*.rejects.zst")
+        return sorted(found, key=lambda path: int(path.name.partition(".")[0]))
+
     def shard_plan(self, side: Side) -> Path:
         """How the buckets of a side are grouped into shards."""
         return self.root / side / "shards.json"
@@ -141,6 +187,10 @@ class Workdir:
     def shard(self, side: Side, shard: int) -> ShardFiles:
         """The files of one shard."""
         return ShardFiles(self.root / side / "shards" / f"{shard:04d}")
+
+    def sample(self, side: Side) -> ShardFiles:
+        """The sentences that a projection is fitted on, like the files of a shard."""
+        return ShardFiles(self.root / side / "sample")
 
     def places(self, side: Side) -> Path:
         """Where each sentence number of a side is: shard << 32 | row; int64."""
@@ -177,6 +227,14 @@ class Workdir:
         """The k nearest sentences of the whole other side, for the rows of a panel."""
         return self.root / side / "neighbours" / f"{panel:04d}.npy"
 
+    def all_blocks(self) -> list[Path]:
+        """Every list between two panels, or from an index, in either direction."""
+        return sorted((self.root / "blocks").glob("*.npy"))
+
+    def all_neighbours(self, side: Side) -> list[Path]:
+        """Every finished list of a side, of whatever grid."""
+        return sorted((self.root / side / "neighbours").glob("*.npy"))
+
     def done(self, stage: str) -> Path:
         """What was noted about a stage; exists when the stage is finished."""
         return self.root / f"{stage}.done.json"
@@ -190,6 +248,11 @@ class Workdir:
     def projection(self) -> Path:
         """The matrix that makes vectors shorter or turns them; (encoder's dim, dim) float16."""
         return self.root / "projection.npy"
+
+    @property
+    def projection_notes(self) -> Path:
+        """What is known of ``projection``: its sample, and how much it keeps."""
+        return self.root / "projection.json"
 
     def create(self) -> None:
         """Make the folders; private, since they hold the user's text.
@@ -316,9 +379,10 @@ class Workdir:
             yield
 
     def remove_leftovers(self) -> None:
-        """Remove temporary files of runs that were killed; only for who holds the lock."""
+        """Remove temporary files whose owners have gone; those of living processes stay."""
         for leftover in self.root.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+            if is_abandoned(leftover):
+                leftover.unlink(missing_ok=True)
 
 
 @contextmanager

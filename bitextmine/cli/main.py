@@ -227,7 +227,10 @@ def shard(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     start(quiet=quiet, verbose=verbose)
     config = choices.ShardConfig(**flags)
     config.check_sharding()
-    _run_stage("shard", config, workdir)
+
+    from bitextmine.pipeline import shard_workdir
+
+    shard_workdir(workdir, config)
 
 
 @main.command()
@@ -241,7 +244,10 @@ def encode(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     start(quiet=quiet, verbose=verbose)
     config = choices.EncodeConfig(**flags)
     config.check_encoding()
-    _run_stage("encode", config, workdir)
+
+    from bitextmine.pipeline import encode_workdir
+
+    encode_workdir(workdir, config)
 
 
 @main.command()
@@ -256,16 +262,10 @@ def search(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     start(quiet=quiet, verbose=verbose)
     config = choices.SearchConfig(**flags)
     config.check_searching()
-    _run_stage("search", config, workdir)
 
+    from bitextmine.pipeline import search_workdir
 
-def _run_stage(stage: str, config: Any, root: Path) -> None:
-    from bitextmine import pipeline
-    from bitextmine.runcard import RunCard
-    from bitextmine.workdir import opened_workdir
-
-    with opened_workdir(root, make=stage == "shard") as workdir:
-        getattr(pipeline, stage)(workdir, config, RunCard())
+    search_workdir(workdir, config)
 
 
 @main.command()
@@ -284,12 +284,9 @@ def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     selecting.check_selecting()
     output = choices.OutputConfig(**{k: v for k, v in flags.items() if k not in names})
 
-    from bitextmine import pipeline
-    from bitextmine.runcard import RunCard
-    from bitextmine.workdir import opened_workdir
+    from bitextmine.pipeline import select_workdir
 
-    with opened_workdir(workdir, make=False) as work:
-        mined = pipeline.select(work, selecting, output, RunCard(), sink=sys.stdout.buffer)
+    mined = select_workdir(workdir, selecting, output, sink=sys.stdout.buffer)
     sys.stdout.flush()
     if not quiet:
         _summarise(mined.card, output.out)

@@ -4,11 +4,12 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from bitextmine.config import M_ST5, EncodeConfig, ShardConfig, settings_of
+from bitextmine.config import M_ST5, EncodeConfig, settings_of
 from bitextmine.encode.row_format import RowFormat, row_format
+from bitextmine.encode.vectors import all_encoded
 from bitextmine.encoders.base import EncoderInfo
 from bitextmine.encoders.registry import READY, encoder_info, readiness, version_warnings
 from bitextmine.encoders.spec import EncoderSpec, resolve_spec
@@ -16,8 +17,9 @@ from bitextmine.errors import EncoderError
 from bitextmine.files import read_json, write_json
 from bitextmine.languages import identify_language, language_name, normalise_language
 from bitextmine.machine import CPU, visible_gpus
+from bitextmine.runcard import Run
 from bitextmine.shard.sentences import Sentences
-from bitextmine.workdir import Side, Workdir
+from bitextmine.workdir import Side, Sides, Workdir
 
 LOG = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class Choice:
     warnings: tuple[str, ...]
 
 
-def choose_encoder(
+def best_encoder(
     src_lang: str,
     tgt_lang: str,
     *,
@@ -158,6 +160,17 @@ class ModelChoice:
         del known["spec"]
         write_json(workdir.encoder, known | {"info": self.info.to_json()})
 
+    @property
+    def loadable(self) -> EncoderSpec:
+        """The encoder, where there is something left to encode."""
+        assert self.spec is not None, "an encoder that is needed was found, or refused"
+        return self.spec
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a stored vector."""
+        return int(self.asked["dim"] or self.info.dim)
+
     def described(self) -> dict[str, Any]:
         """Return the encoder's part of the run card."""
         return {
@@ -173,17 +186,21 @@ class ModelChoice:
         return ModelChoice(**known | {"warnings": tuple(known["warnings"])})
 
 
-def choose_model(
-    workdir: Workdir, sharding: ShardConfig, config: EncodeConfig, spec: EncoderSpec | None
+def choose_encoder(
+    run: Run, config: EncodeConfig, sentences: Sides[Sentences], spec: EncoderSpec | None
 ) -> ModelChoice:
     """Choose the encoder by the languages of both sides, or take the one that was asked for.
 
+    Nothing is bound to the choice before `encode`.
+
     Parameters
     ----------
-    workdir : Workdir
-        Holds the sentences, and perhaps the choice of an earlier run.
-    sharding, config
-        What to read, and what was asked for.
+    run : Run
+        Sharded; perhaps holds the choice of an earlier run.
+    config : EncodeConfig
+        What was asked for.
+    sentences : Sides of Sentences
+        A sample of them tells the languages.
     spec : EncoderSpec or None
         The encoder that was asked for, if it is known already.
 
@@ -193,16 +210,16 @@ def choose_model(
         The encoder is unknown or not here.
     """
     asked = json.loads(json.dumps(settings_of(config, EncodeConfig)))
-    if workdir.encoder.exists() and ModelChoice.of(workdir).asked == asked:
-        return ModelChoice.of(workdir)
+    if run.workdir.encoder.exists() and ModelChoice.of(run.workdir).asked == asked:
+        return _chosen_before(run, config, spec)
     if spec is None and config.model != "auto":
         spec = find_spec(config, None, needed=True)
-    src_lang = normalise_language(config.src_lang) or _identified(workdir, "src", sharding, config)
-    tgt_lang = normalise_language(config.tgt_lang) or _identified(workdir, "tgt", sharding, config)
+    src_lang = normalise_language(config.src_lang) or _identified("src", sentences, config)
+    tgt_lang = normalise_language(config.tgt_lang) or _identified("tgt", sentences, config)
     reason = "asked for"
     if spec is None:
         gpu = bool(visible_gpus()) if not config.devices else config.devices[0] != CPU
-        choice = choose_encoder(src_lang, tgt_lang, gpu=gpu)
+        choice = best_encoder(src_lang, tgt_lang, gpu=gpu)
         spec = resolve_spec(choice.name, config.options(), config.devices)
         reason, warnings = choice.reason, choice.warnings
     else:
@@ -211,6 +228,16 @@ def choose_model(
     warnings += dimension_warnings(row_format(config, spec.info), spec.info)
     identity = vectors_identity(spec, config)
     return ModelChoice(spec.info, src_lang, tgt_lang, reason, warnings, identity, asked, spec)
+
+
+def _chosen_before(run: Run, config: EncodeConfig, spec: EncoderSpec | None) -> ModelChoice:
+    """Return the choice of an earlier run, with the encoder as it is now: it may have changed."""
+    choice = ModelChoice.of(run.workdir)
+    if spec is None:
+        spec = find_spec(config, choice.info, needed=not all_encoded(run.workdir))
+    if spec is None:
+        return choice
+    return replace(choice, identity=vectors_identity(spec, config), spec=spec)
 
 
 def vectors_identity(spec: EncoderSpec, config: EncodeConfig) -> dict[str, Any]:
@@ -282,8 +309,8 @@ def dimension_warnings(form: RowFormat, info: EncoderInfo) -> tuple[str, ...]:
     )
 
 
-def _identified(workdir: Workdir, side: Side, sharding: ShardConfig, config: EncodeConfig) -> str:
-    sample = Sentences(workdir, side, sharding.paths(side)).sample(SAMPLE, config.seed)
+def _identified(side: Side, sentences: Sides[Sentences], config: EncodeConfig) -> str:
+    sample = sentences.of(side).sample(SAMPLE, config.seed)
     guess = identify_language(sample)
     LOG.info("%s looks like %s (%.0f %% of a sample)", side, guess.code, 100 * guess.share)
     return guess.code

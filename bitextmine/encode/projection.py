@@ -11,21 +11,20 @@ that was done before. The sample's sentences and vectors go when the matrix is t
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from bitextmine.arrays import Doubles, Halfs
-from bitextmine.config import ShardConfig
 from bitextmine.counts import count_shards, side_counts
 from bitextmine.encode.row_format import RowFormat, RowMaker, damaged_projection, plain_rows
-from bitextmine.encode.shards import encode_sentences, progress_path
+from bitextmine.encode.shards import encode_sentences
 from bitextmine.encoders.spec import EncoderSpec
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.files import atomic_write, explained_write, read_json, write_json
-from bitextmine.machine import single_threaded_workers
+from bitextmine.machine import Resources, single_threaded_workers
+from bitextmine.progress import Advance
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import SIDES, ShardFiles, Side, Workdir
 
@@ -50,42 +49,45 @@ def check_sample(workdir: Workdir, form: RowFormat) -> int:
     return total
 
 
-def draw_sample(workdir: Workdir, sharding: ShardConfig, form: RowFormat) -> int:
-    """Draw sentences of both sides by chance, and write them down; return how many.
-
-    Parameters
-    ----------
-    workdir : Workdir
-        Holds the sentences. Which are drawn depends on their numbers, never on shards.
-    sharding : ShardConfig
-        Under which it was sharded.
-    form : RowFormat
-        What the projection is for.
+def check_no_vectors(workdir: Workdir) -> None:
+    """Refuse a second fit where vectors exist whose projection does not.
 
     Raises
     ------
-    UsageError
-        There are fewer sentences than dimensions.
     WorkdirError
-        Vectors were made with a projection that is gone.
+        Another projection may differ from the one that they were made with.
     """
-    _refuse_second_fit(workdir)
-    sides = {side: Sentences(workdir, side, sharding.paths(side)) for side in SIDES}
-    for side, sentences in sides.items():
-        files = _sample_files(workdir, side)
-        if not files.offsets.exists():
-            _save_texts(files, sentences.sample(form.sample, form.seed))
-    return check_sample(workdir, form)
+    for side in SIDES:
+        for shard in range(count_shards(workdir, side)):
+            files = workdir.shard(side, shard)
+            if files.encoded.exists() or files.attempts():
+                raise damaged_projection(workdir, "it is missing, and vectors were made with it")
+
+
+def draw_sample(
+    root: Path, side: Side, form: RowFormat, *, resources: Resources, advance: Advance
+) -> None:
+    """Draw sentences of a side by chance, and write them down as those of a shard are.
+
+    Which are drawn depends on their numbers, never on shards.
+
+    Parameters
+    ----------
+    root, side
+        The work directory, and which sentences.
+    form : RowFormat
+        What the projection is for.
+    resources, advance
+        Not needed.
+    """
+    workdir = Workdir(root)
+    files = workdir.sample(side)
+    if not files.offsets.exists():
+        _save_texts(files, Sentences(workdir, side).sample(form.sample, form.seed))
 
 
 def encode_sample(
-    root: Path,
-    side: Side,
-    spec: EncoderSpec,
-    threads: int,
-    *,
-    device: str,
-    report: Callable[[int], None],
+    root: Path, side: Side, spec: EncoderSpec, *, resources: Resources, advance: Advance
 ) -> None:
     """Encode the sample of a side in full, as a shard is encoded.
 
@@ -93,7 +95,7 @@ def encode_sample(
     ----------
     root, side
         The work directory, and which sentences.
-    spec, threads, device, report
+    spec, resources, advance
         As for `encode_shard`.
 
     Raises
@@ -102,32 +104,41 @@ def encode_sample(
         As for `encode_shard`.
     """
     rows = RowMaker(plain_rows(spec.info))
-    encode_sentences(_sample_files(Workdir(root), side), spec, threads, rows, device, report)
+    encode_sentences(Workdir(root).sample(side), spec, rows, resources, advance)
 
 
-def fit_projection(workdir: Workdir, form: RowFormat) -> None:
+def fit_projection(root: Path, form: RowFormat, *, resources: Resources, advance: Advance) -> None:
     """Make the projection of a format, and keep it in the work directory.
 
     Needs the encoded samples if the format leaves dimensions out.
+
+    Parameters
+    ----------
+    root : Path
+        The work directory.
+    form : RowFormat
+        What the projection is for.
+    resources, advance
+        Not needed.
 
     Raises
     ------
     EncoderError
         No vector of a sample can be used.
-    WorkdirError
-        Vectors were made with a projection that is gone.
     """
-    _refuse_second_fit(workdir)
+    workdir = Workdir(root)
+    if workdir.projection.exists():
+        return
     notes: dict[str, int | float] = {"dim": form.dim, "of": form.encoder_dim}
     matrix = rotation(form.dim, form.seed) if form.is_rotated else np.eye(form.dim)
     if form.is_fitted:
-        samples = [np.load(_sample_files(workdir, side).embeddings, "r") for side in SIDES]
+        samples = [np.load(workdir.sample(side).embeddings, "r") for side in SIDES]
         moments = sum(second_moments(vectors) for vectors in samples)
         axes, kept = principal_axes(np.asarray(moments), form.dim)
         matrix = multiplied(axes, matrix)
         notes |= {"sentences": sum(map(len, samples)), "kept": round(kept, 4)}
         LOG.info("%d of %d dimensions keep %.1f %%", form.dim, form.encoder_dim, 100 * kept)
-    write_json(_notes_path(workdir), notes)
+    write_json(workdir.projection_notes, notes)
     with atomic_write(workdir.projection) as file:
         np.save(file, matrix.astype(np.float16), allow_pickle=False)
 
@@ -135,20 +146,12 @@ def fit_projection(workdir: Workdir, form: RowFormat) -> None:
 def remove_sample(workdir: Workdir) -> None:
     """Remove the samples, once the projection is there."""
     for side in SIDES:
-        shutil.rmtree(_sample_files(workdir, side).folder, ignore_errors=True)
+        shutil.rmtree(workdir.sample(side).folder, ignore_errors=True)
 
 
 def projection_notes(workdir: Workdir) -> dict[str, int | float]:
     """Return what is known of the projection, for the run card; empty if there is none."""
-    return read_json(_notes_path(workdir)) if _notes_path(workdir).exists() else {}
-
-
-def _sample_files(workdir: Workdir, side: Side) -> ShardFiles:
-    return ShardFiles(workdir.root / side / "sample")
-
-
-def _notes_path(workdir: Workdir) -> Path:
-    return workdir.projection.with_suffix(".json")
+    return read_json(workdir.projection_notes) if workdir.projection_notes.exists() else {}
 
 
 def _save_texts(files: ShardFiles, sentences: list[str]) -> None:
@@ -161,20 +164,6 @@ def _save_texts(files: ShardFiles, sentences: list[str]) -> None:
     with atomic_write(files.offsets) as file:
         offsets = np.fromiter(accumulate(map(len, texts), initial=0), np.int64, len(texts) + 1)
         np.save(file, offsets, allow_pickle=False)
-
-
-def _refuse_second_fit(workdir: Workdir) -> None:
-    """Raise if vectors exist whose projection does not: another one may differ from it."""
-    if any(path.exists() for path in _begun(workdir)):
-        raise damaged_projection(workdir, "it is missing, and vectors were made with it")
-
-
-def _begun(workdir: Workdir) -> Iterator[Path]:
-    """What exists of a shard as soon as some of its vectors do."""
-    for side in SIDES:
-        for shard in range(count_shards(workdir, side)):
-            files = workdir.shard(side, shard)
-            yield from (files.encoded, progress_path(files))
 
 
 # Moments are sums of whole numbers of at most 18 + 18 bits: exact in float64, in any order, as

@@ -1,1 +1,1 @@
-"""Where tasks run, never what they do."""
+"""Where tasks run: in this process, on several devices."""

@@ -10,18 +10,17 @@ import multiprocessing
 import os
 import threading
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, TypeAlias
 
+from bitextmine.engines.base import Arguments, Task
 from bitextmine.engines.worker_signals import leave_signals_to_parent
 from bitextmine.errors import BitextmineError
+from bitextmine.machine import Limits
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-
-Task: TypeAlias = Callable[..., None]  # task(*arguments, device=..., report=...)
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,16 @@ class Assignment:
     """What the parent asks of a worker; None instead of it asks the worker to end."""
 
     task: Task
-    arguments: tuple[object, ...]
+    arguments: Arguments
+
+
+@dataclass(frozen=True)
+class Post:
+    """Where a worker works: on its own device, beside others on the same machine."""
+
+    device: str
+    limits: Limits
+    sharing: int
 
 
 @dataclass(frozen=True)
@@ -76,15 +84,15 @@ Outcome: TypeAlias = Done | Refused | Broken
 Message: TypeAlias = Ready | Reported | Logged | Outcome
 
 
-def work(connection: "Connection", device: str, log_level: int) -> None:
+def work(connection: "Connection", post: Post, log_level: int) -> None:
     """Do what the parent assigns until it assigns None; runs in a process of its own.
 
     Parameters
     ----------
     connection : Connection
         Brings an `Assignment` or None, takes every `Message`.
-    device : str
-        Handed to each task as it is.
+    post : Post
+        What each task may use.
     log_level : int
         Of the parent's logger ``bitextmine``.
     """
@@ -95,7 +103,7 @@ def work(connection: "Connection", device: str, log_level: int) -> None:
     send = _Sender(connection)
     _forward_logs(send, log_level)
     send(Ready())
-    while outcome := _next_outcome(connection, device, send):
+    while outcome := _next_outcome(connection, post, send):
         send(outcome)
 
 
@@ -114,7 +122,7 @@ class _Sender:
                 os._exit(1)  # the parent has gone
 
 
-def _next_outcome(connection: "Connection", device: str, send: _Sender) -> Outcome | None:
+def _next_outcome(connection: "Connection", post: Post, send: _Sender) -> Outcome | None:
     """Do one task; None if there is none left."""
     try:
         # Unpickling imports the task's module, which can fail as the task can.
@@ -122,7 +130,9 @@ def _next_outcome(connection: "Connection", device: str, send: _Sender) -> Outco
         if assignment is None:
             return None
         assignment.task(
-            *assignment.arguments, device=device, report=lambda units: send(Reported(units))
+            *assignment.arguments,
+            resources=post.limits.resources(post.device, sharing=post.sharing),
+            advance=lambda units: send(Reported(units)),
         )
     except BitextmineError as error:
         return Refused(error)

@@ -9,33 +9,34 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from bitextmine.engines.base import Step, Where
 from bitextmine.engines.device_worker import (
     Assignment,
     Broken,
     Done,
     Logged,
     Message,
+    Post,
     Ready,
     Refused,
     Reported,
-    Task,
     work,
 )
+from bitextmine.engines.local import LocalEngine
 from bitextmine.engines.worker_signals import held_signals, start_unsignalled
 from bitextmine.errors import EncoderError
+from bitextmine.machine import Limits, Resources
 from bitextmine.progress import Advance
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
-
-__all__ = ["Task", "run_on_devices"]
 
 LOG = logging.getLogger(__name__)
 
@@ -43,36 +44,51 @@ _SPAWN = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
 _GRACE_S = 2.0  # to end when told to, before being killed
 _GLANCE_S = 1.0  # between looks at workers whose pipes a process of their own keeps open
 
-Name = Callable[[tuple[object, ...]], str]
 
+class DevicesEngine(LocalEngine):
+    """Does tasks on the CPU in this process, those on devices in one process each.
 
-def run_on_devices(
-    task: Task,
-    arguments: Sequence[tuple[object, ...]],
-    devices: Sequence[str],
-    *,
-    report: Advance,
-    name: Name,
-) -> None:
-    """Call the task with each tuple of arguments, on whichever device is free.
-
-    One device works in this process; several work in one spawned process each, which keeps
-    what it has loaded for all its tasks. However this ends, no worker outlives it.
+    A single device needs no other process. Worker processes keep what they have loaded for all
+    tasks of a step; however a step ends, none outlives it.
 
     Parameters
     ----------
-    task : callable
-        Called as ``task(*arguments, device=..., report=...)``; idempotent, and importable by
-        name when there are several devices.
-    arguments : sequence of tuple
-        One a task, handed out in this order.
+    limits : Limits
+        What it may use of this machine.
+    """
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the devices that are used, each by a process of its own."""
+        return self._limits.usable_devices()
+
+    def resources(self, on: Where) -> Resources:
+        """Return the whole machine for a task on the CPU, an equal share for one on a device."""
+        if on == "cpu":
+            return super().resources(on)
+        devices = self.devices()
+        return self._limits.resources(devices[0], sharing=len(devices))
+
+    def run(self, step: Step) -> None:
+        """Run the tasks in order, each on whichever device is free."""
+        devices = self.devices() if step.on == "device" and step.arguments else ()
+        if len(devices) > 1:
+            run_on_devices(step, devices, self._limits)
+        else:
+            super().run(step)
+
+
+def run_on_devices(step: Step, devices: Sequence[str], limits: Limits) -> None:
+    """Run the tasks of a step in one spawned process a device.
+
+    Parameters
+    ----------
+    step : Step
+        Its bar goes back when a worker has died: what it had reported of its task does not
+        count, since the second attempt reports all of it again.
     devices : sequence of str
-        At least one; the same one may be named twice.
-    report : callable
-        Told of every unit of work done. Negative when a worker has died: what it had reported
-        of its task does not count, since the second attempt reports all of it again.
-    name : callable
-        Says what a task does, for messages: "encoding src shard 3".
+        The same one may be named twice.
+    limits : Limits
+        What all of them together may use.
 
     Raises
     ------
@@ -83,19 +99,15 @@ def run_on_devices(
     RuntimeError
         A task in a worker raised anything else; holds the worker's traceback.
     """
-    assert devices, "the devices are chosen by the caller"
-    if len(devices) == 1:
-        for each in arguments:
-            task(*each, device=devices[0], report=report)
-        return
-    run = _Run(task, arguments, report, name)
-    try:
-        run.start(devices)
-        while run.busy():
-            run.listen()
-    finally:
-        with held_signals():
-            run.end()
+    with step.progress() as advance:
+        run = _Run(step, limits, advance)
+        try:
+            run.start(devices)
+            while run.busy():
+                run.listen()
+        finally:
+            with held_signals():
+                run.end()
 
 
 @dataclass(eq=False)
@@ -126,20 +138,17 @@ class _Worker:
 class _Run:
     """The tasks that are waiting, the workers that do them, and what became of both."""
 
-    def __init__(
-        self, task: Task, arguments: Sequence[tuple[object, ...]], report: Advance, name: Name
-    ) -> None:
-        self._task = task
-        self._arguments = arguments
-        self._report = report
-        self._name = name
-        self._waiting = deque(range(len(arguments)))
+    def __init__(self, step: Step, limits: Limits, advance: Advance) -> None:
+        self._step, self._limits, self._advance = step, limits, advance
+        self._waiting = deque(range(len(step.arguments)))
+        self._sharing = 1
         self._tried: set[int] = set()  # tasks whose worker has died once
         self._workers: list[_Worker] = []
 
     def start(self, devices: Sequence[str]) -> None:
         """Give each device a worker and each worker a task, as long as there are tasks."""
-        for device in devices[: len(self._arguments)]:
+        self._sharing = len(devices)
+        for device in devices[: len(self._step.arguments)]:
             self._start_worker(device, self._waiting.popleft())
 
     def busy(self) -> list[_Worker]:
@@ -179,7 +188,9 @@ class _Run:
             ours, theirs = _SPAWN.Pipe()
             level = logging.getLogger("bitextmine").getEffectiveLevel()
             process = _SPAWN.Process(
-                target=work, args=(theirs, device, level), name=f"bitextmine {device}"
+                target=work,
+                args=(theirs, Post(device, self._limits, self._sharing), level),
+                name=f"bitextmine {device}",
             )
             with theirs:
                 start_unsignalled(process)
@@ -189,7 +200,9 @@ class _Run:
 
     def _assign(self, worker: _Worker, task: int | None) -> None:
         worker.task, worker.reported = task, 0
-        assignment = None if task is None else Assignment(self._task, self._arguments[task])
+        assignment = (
+            None if task is None else Assignment(self._step.task, self._step.arguments[task])
+        )
         with suppress(BrokenPipeError, ConnectionResetError):  # listen() will see that it died
             worker.connection.send(assignment)
 
@@ -199,7 +212,7 @@ class _Run:
                 worker.ready = True
             case Reported(units):
                 worker.reported += units
-                self._report(units)
+                self._advance(units)
             case Logged(logger, level, text):
                 logging.getLogger(logger).log(level, "%s: %s", worker.device, text)
             case Done():
@@ -219,7 +232,7 @@ class _Run:
         self._workers.remove(worker)
         worker.connection.close()
         if worker.reported:
-            self._report(-worker.reported)
+            self._advance(-worker.reported)
         when = "while" if worker.ready else "before it could begin with"
         what = f"{when} {self._current(worker)}"
         if task in self._tried:
@@ -233,7 +246,7 @@ class _Run:
 
     def _current(self, worker: _Worker) -> str:
         assert worker.task is not None
-        return self._name(self._arguments[worker.task])
+        return self._step.describe(self._step.arguments[worker.task])
 
 
 def _remedy(worker: _Worker) -> str:

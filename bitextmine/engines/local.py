@@ -1,13 +1,34 @@
 """Runs tasks one after another in this process."""
 
-from collections.abc import Callable, Iterable
+from bitextmine.engines.base import Step, Where
+from bitextmine.machine import CPU, Limits, Resources
 
 
-def run_tasks(task: Callable[..., None], arguments: Iterable[tuple[object, ...]]) -> None:
-    """Call the task with each tuple of arguments.
+class LocalEngine:
+    """Does everything in this process, on the first of its devices.
 
-    A task is an idempotent function of paths and settings: it does nothing when
-    its result is on disk, so a run can be repeated, moved and resumed.
+    Parameters
+    ----------
+    limits : Limits
+        What it may use of this machine.
     """
-    for each in arguments:
-        task(*each)
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+
+    def run(self, step: Step) -> None:
+        """Run the tasks in order."""
+        if not step.arguments:
+            return
+        resources = self.resources(step.on)
+        with step.progress() as advance:
+            for arguments in step.arguments:
+                step.task(*arguments, resources=resources, advance=advance)
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the one device that is used."""
+        return self._limits.usable_devices()[:1]
+
+    def resources(self, on: Where) -> Resources:
+        """Return the whole machine, as far as the limits allow."""
+        return self._limits.resources(CPU if on == "cpu" else self.devices()[0])

@@ -12,18 +12,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitextmine import pipeline
 from bitextmine.arrays import Bools, Halfs, Ids
-from bitextmine.config import SelectConfig
+from bitextmine.config import SelectConfig, limits_of
 from bitextmine.counts import count_shards, encoded_counts, side_counts
+from bitextmine.encode.choice import choose_encoder
+from bitextmine.encode.stage import encode
+from bitextmine.engines.devices import DevicesEngine
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.bucc_task import BuccTask, mining_config
 from bitextmine.evaluation.trials import NamedModel
 from bitextmine.machine import usable_threads
-from bitextmine.runcard import RunCard
+from bitextmine.runcard import RunCard, opened_run
 from bitextmine.select.candidates import LOWEST
 from bitextmine.select.in_memory import select_pairs
-from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir, opened_workdir
+from bitextmine.shard.stage import shard
+from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir
 
 Protocol = Literal["laser", "msimcse"]
 K = 4  # neighbours a sentence, in both protocols
@@ -74,9 +77,10 @@ def mine_task(model: NamedModel, task: BuccTask, protocol: Protocol, card: RunCa
         As for `bitextmine.mine`.
     """
     inner = RunCard()
-    with opened_workdir(None, make=True) as workdir:
-        pipeline.shard(workdir, mining_config(task.src, task.tgt), inner)
-        pipeline.encode(workdir, model.config, inner, spec=model.spec)
+    with opened_run(None, DevicesEngine(limits_of(model.config)), card=inner) as run:
+        sentences = shard(run, mining_config(task.src, task.tgt))
+        encode(run, model.config, choose_encoder(run, model.config, sentences, model.spec))
+        workdir = run.workdir
         src, tgt = (_corpus(workdir, side, protocol) for side in SIDES)
         counts: dict[str, Any] = {
             side: {

@@ -85,9 +85,10 @@ def plan_grid(
     *,
     dim: int,
     k: int,
-    memory: int,
+    block_memory: int,
+    parallel: int = 1,
+    sharing: int = 1,
     on_gpu: bool,
-    n_devices: int = 1,
 ) -> Grid:
     """Cut both sides into panels.
 
@@ -97,12 +98,14 @@ def plan_grid(
         Rows of each shard.
     dim, k : int
         Numbers in a vector; neighbours of a sentence.
-    memory : int
+    block_memory : int
         Bytes of main memory for one block, the program itself aside.
+    parallel : int
+        How many blocks are wanted at the same time, on however many machines.
+    sharing : int
+        How many of them are computed on one machine, which tells what to ask for instead.
     on_gpu : bool
         Whether the blocks are computed on GPUs.
-    n_devices : int
-        How many devices take blocks at the same time, each with its share of the memory.
 
     Raises
     ------
@@ -110,20 +113,19 @@ def plan_grid(
         Not even a small block fits.
     """
     n_src, n_tgt = sum(src_shards), sum(tgt_shards)
-    share = memory // n_devices
     rows = GPU_ROWS if on_gpu else CPU_ROWS
-    while block_bytes(min(rows, n_src), min(rows, n_tgt), dim=dim, k=k) > share:
+    while block_bytes(min(rows, n_src), min(rows, n_tgt), dim=dim, k=k) > block_memory:
         rows -= rows // 8
         if rows < LEAST_ROWS:
-            needed = n_devices * block_bytes(LEAST_ROWS, LEAST_ROWS, dim=dim, k=k)
+            needed = sharing * block_bytes(LEAST_ROWS, LEAST_ROWS, dim=dim, k=k)
             raise UsageError(
-                f"--memory leaves {format_bytes(memory)} for the search, and its smallest blocks"
+                f"--memory leaves {format_bytes(sharing * block_memory)} for the search, and its smallest blocks"
                 f" need {format_bytes(needed)}",
                 hint=f"give --memory {format_bytes(1.05 * (needed + PROGRAM_BYTES))} or more, a"
                 " smaller -k, or fewer --devices",
             )
-    while n_devices > 1 and rows > WORTH_SHARING:
-        if -(-n_src // rows) * -(-n_tgt // rows) >= BLOCKS_A_DEVICE * n_devices:
+    while parallel > 1 and rows > WORTH_SHARING:
+        if -(-n_src // rows) * -(-n_tgt // rows) >= BLOCKS_A_DEVICE * parallel:
             break
         rows //= 2
     return Grid(_cut(src_shards, rows), _cut(tgt_shards, rows))

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from bitextmine.arrays import Ids
-from bitextmine.counts import shard_sizes
+from bitextmine.encode.vectors import Vectors
 from bitextmine.errors import WorkdirError
 from bitextmine.files import fingerprint, is_unchanged, map_array, read_json, write_json
 from bitextmine.machine import allow_open_files
 from bitextmine.search.grid import Grid, as_dict, as_grid, block_bytes, plan_grid
 from bitextmine.search.neighbours import StoredNeighbours
 from bitextmine.search.rows import Rows
-from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.workdir import SIDES, Side, Sides, Workdir
 
 LOG = logging.getLogger(__name__)
 
@@ -63,27 +63,45 @@ def whole_side(workdir: Workdir, side: Side) -> Panel:
 
 
 def planned_grid(
-    workdir: Workdir, *, dim: int, k: int, memory: int, on_gpu: bool, n_devices: int
+    workdir: Workdir,
+    vectors: Sides[Vectors],
+    *,
+    k: int,
+    block_memory: int,
+    parallel: int,
+    sharing: int,
+    on_gpu: bool,
 ) -> Grid:
     """Return the grid of an earlier run, if its blocks fit the memory of this one; else a new one.
+
+    Parameters
+    ----------
+    workdir : Workdir
+        Perhaps has a grid.
+    vectors : Sides of Vectors
+        What is cut.
+    k, block_memory, parallel, sharing, on_gpu
+        As for `plan_grid`.
 
     Raises
     ------
     UsageError
         Not even a small block fits the memory.
     """
+    dim = vectors.src.dim
     if workdir.grid.exists():
         grid = read_grid(workdir)
-        if block_bytes(*grid.largest_block(), dim=dim, k=k) * n_devices <= memory:
+        if block_bytes(*grid.largest_block(), dim=dim, k=k) <= block_memory:
             return grid
     return plan_grid(
-        shard_sizes(workdir, "src"),
-        shard_sizes(workdir, "tgt"),
+        vectors.src.shard_sizes,
+        vectors.tgt.shard_sizes,
         dim=dim,
         k=k,
-        memory=memory,
+        block_memory=block_memory,
+        parallel=parallel,
+        sharing=sharing,
         on_gpu=on_gpu,
-        n_devices=n_devices,
     )
 
 
@@ -125,14 +143,14 @@ def remove_blocks(workdir: Workdir) -> None:
     """Remove the lists of blocks and panels, and last what says how they were cut."""
     remove_merged_blocks(workdir)
     for side in SIDES:
-        for path in workdir.neighbours(side, 0).parent.glob("*.npy"):
+        for path in workdir.all_neighbours(side):
             path.unlink(missing_ok=True)
     workdir.grid.unlink(missing_ok=True)
 
 
 def remove_merged_blocks(workdir: Workdir) -> None:
     """Remove the lists of blocks once those of all panels are there."""
-    for path in workdir.grid.parent.glob("*.npy"):
+    for path in workdir.all_blocks():
         path.unlink(missing_ok=True)
 
 
@@ -183,7 +201,14 @@ def panel_lists(
     )
 
 
-def stored_dim(workdir: Workdir) -> int:
-    """Return how many numbers a stored vector has."""
-    path = workdir.shard("src", 0).embeddings
-    return int(map_array(path).shape[1])
+def open_neighbours(workdir: Workdir) -> tuple[StoredNeighbours, StoredNeighbours]:
+    """Open the lists that a work directory holds, fwd and bwd.
+
+    Raises
+    ------
+    WorkdirError
+        It was never searched to the end, or a list is missing or has changed.
+    """
+    workdir.stage_settings("search")
+    check_neighbours(workdir)
+    return stored_neighbours(workdir, "src"), stored_neighbours(workdir, "tgt")

@@ -1,32 +1,39 @@
-"""What the search stage consists of: which tasks, on which devices, within which memory."""
+"""The stage `search`: rows of vectors -> the k nearest sentences of every sentence, both ways."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from bitextmine.config import SEARCH_METHODS, SearchConfig, settings_of
-from bitextmine.counts import shard_sizes
-from bitextmine.encode.shards import check_embeddings
-from bitextmine.engines.local import run_tasks
-from bitextmine.engines.shown import run_shown, shown
+from bitextmine.encode.vectors import Vectors
+from bitextmine.engines.base import Step
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.files import read_json, write_json
-from bitextmine.machine import CPU, usable_devices, usable_threads, working_memory
-from bitextmine.runcard import RunCard
+from bitextmine.machine import CPU
+from bitextmine.runcard import Run
 from bitextmine.search.approximate.factory import check_factory, load_faiss
 from bitextmine.search.grid import Grid
 from bitextmine.search.method import LONG_S, Method, choose_method
+from bitextmine.search.neighbours import StoredNeighbours
 from bitextmine.search.panels import (
+    all_found,
     missing_blocks,
+    note_neighbours,
+    open_neighbours,
     planned_grid,
     remove_merged_blocks,
     set_grid,
-    stored_dim,
 )
-from bitextmine.search.tasks import ask_index, exchange_panel, index_side, merge_panel, search_block
-from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.search.tasks import (
+    ask_index,
+    exchange_panel,
+    index_side,
+    merge_panel,
+    search_block,
+)
+from bitextmine.workdir import SIDES, Side, Sides, Workdir
 
 LOG = logging.getLogger(__name__)
 
@@ -34,20 +41,7 @@ COMMON_DIMS = (512, 384, 768, 1024, 4096)  # of encoders
 ENDLESS = 1 << 40  # sentences, where it is not known yet how many there are
 
 
-def check_vectors(workdir: Workdir) -> None:
-    """Refuse vectors that are not those which were written.
-
-    Raises
-    ------
-    WorkdirError
-        A file is missing or has changed.
-    """
-    for side in SIDES:
-        for shard, rows in enumerate(shard_sizes(workdir, side)):
-            check_embeddings(workdir.shard(side, shard), rows)
-
-
-def check_asked(asked: str, dim: int | None) -> None:
+def check_search(asked: str, dim: int | None) -> None:
     """Refuse, before any work, a search that FAISS could not do for vectors of this width.
 
     Where it is not known yet, the string is good if it is for any of the common ones.
@@ -72,55 +66,101 @@ def check_asked(asked: str, dim: int | None) -> None:
             raise refusals[0]
 
 
-def wanted_method(workdir: Workdir, config: SearchConfig, dim: int) -> Method:
-    """Decide how to search vectors of this width, and write nothing down.
+def plan_search(run: Run, config: SearchConfig, sides: Sides[Sized], dim: int) -> Method:
+    """Decide how to search vectors of this width, or how an earlier run did; binds nothing.
+
+    Parameters
+    ----------
+    run : Run
+        Sharded, perhaps searched already.
+    config : SearchConfig
+        What was asked for.
+    sides : Sides of sentences or vectors
+        How many there are.
+    dim : int
+        Numbers a stored vector has.
 
     Raises
     ------
     UsageError
         FAISS is missing, or cannot build what is asked for, or the memory is too small for it.
     """
-    n_src, n_tgt = (sum(shard_sizes(workdir, side)) for side in SIDES)
+    if run.workdir.method.exists():
+        return _kept_method(run.workdir)
+    machine = run.engine.resources("cpu")
     return choose_method(
         config.search,
-        n_src=n_src,
-        n_tgt=n_tgt,
+        n_src=len(sides.src),
+        n_tgt=len(sides.tgt),
         dim=dim,
         k=config.k,
-        devices=usable_devices(config.devices),
-        threads=usable_threads(config.threads),
-        memory=working_memory(config.memory),
+        devices=run.engine.devices(),
+        threads=machine.threads,
+        memory=machine.memory,
     )
 
 
-def settle_method(workdir: Workdir, config: SearchConfig, card: RunCard) -> Method:
-    """Return how to search: as an earlier run decided, or decided now.
+def search(
+    run: Run, config: SearchConfig, vectors: Sides[Vectors], method: Method
+) -> tuple[StoredNeighbours, StoredNeighbours]:
+    """Find the k nearest neighbours of every sentence, in both directions.
 
-    The stage is bound to its settings only after that, so that another method may be tried
-    where the first cannot be used.
+    Parameters
+    ----------
+    run : Run
+        Encoded.
+    config : SearchConfig
+        What was asked for.
+    vectors : Sides of Vectors
+        Where to search.
+    method : Method
+        How to search, from `plan_search`.
+
+    Returns
+    -------
+    fwd, bwd : StoredNeighbours
+        src to tgt and tgt to src, with exact cosines.
+
+    Raises
+    ------
+    BitextmineError
+        Vectors have changed or cannot be used, memory or disk is too small, or the search was
+        begun under other settings.
+    """
+    with run.card.finishing(run.workdir, "search"):
+        if not run.workdir.done("search").exists():
+            for side in SIDES:
+                vectors.of(side).check()
+        _bind(run, config, vectors, method)
+        if not (run.workdir.done("search").exists() and all_found(run.workdir)):
+            find = _search_exactly if method.is_exact else _search_with_index
+            find(run, config, set_grid(run.workdir, _plan(run, config, vectors, method)), method)
+            note_neighbours(run.workdir)
+    return open_neighbours(run.workdir)
+
+
+def _bind(run: Run, config: SearchConfig, vectors: Sides[Vectors], method: Method) -> None:
+    """Bind the stage to its settings; only now, so that until here another method may be tried.
 
     Raises
     ------
     UsageError
-        FAISS is missing, or cannot build what is asked for, or the memory is too small for it.
+        The memory is too small.
     WorkdirError
         The search was begun under other settings.
     """
-    if workdir.method.exists():
-        method = _kept_method(workdir)
-        workdir.claim("search", search_identity(config, method))
-        return method
-    method = wanted_method(workdir, config, stored_dim(workdir))
+    if run.workdir.method.exists():
+        run.workdir.claim("search", search_identity(config, method))
+        return
     if config.search == "auto" and not method.is_exact:
-        card.show(f"the search is approximate: {method.reason}; --search exact finds all")
+        run.card.show(f"the search is approximate: {method.reason}; --search exact finds all")
     elif config.search == "auto" and method.exact_seconds > LONG_S:
-        card.show(f"a long search, {method.reason}")
+        run.card.show(f"a long search, {method.reason}")
     else:
         LOG.info("search: %s", method.reason)
-    _plan(workdir, config, method)  # to fail before anything is written
-    workdir.claim("search", search_identity(config, method))
-    write_json(workdir.method, asdict(method))
-    return method
+    _plan(run, config, vectors, method)  # to fail before anything is written
+    run.workdir.claim("search", search_identity(config, method))
+    write_json(run.workdir.method, asdict(method))
 
 
 def _kept_method(workdir: Workdir) -> Method:
@@ -138,37 +178,90 @@ def search_identity(config: SearchConfig, method: Method) -> dict[str, Any]:
     return settings | ({"seed": None} if method.is_exact else {})
 
 
-def _plan(workdir: Workdir, config: SearchConfig, method: Method) -> Grid:
-    """Plan the grid for this memory and these devices."""
-    devices = usable_devices(config.devices) if method.is_exact else (CPU,)
+def _plan(run: Run, config: SearchConfig, vectors: Sides[Vectors], method: Method) -> Grid:
+    """Plan the grid for the memory and the devices that blocks will have."""
+    devices = run.engine.devices() if method.is_exact else (CPU,)
+    resources = run.engine.resources("device" if method.is_exact else "cpu")
     return planned_grid(
-        workdir,
-        dim=stored_dim(workdir),
+        run.workdir,
+        vectors,
         k=config.k,
-        memory=working_memory(config.memory),
+        block_memory=resources.memory,
+        parallel=len(devices),
+        sharing=resources.sharing,
         on_gpu=devices[0] != CPU,
-        n_devices=len(devices),
     )
 
 
-def search_with_index(workdir: Workdir, config: SearchConfig, method: Method) -> None:
+def _search_exactly(run: Run, config: SearchConfig, grid: Grid, method: Method) -> None:
+    """Compare everything with everything, block by block on all devices, and merge the lists."""
+    root, blocks = run.workdir.root, missing_blocks(run.workdir, grid)
+    LOG.info("searching %d block(s) on %s", len(blocks), ", ".join(run.engine.devices()))
+    run.engine.run(
+        Step(
+            name="search",
+            task=search_block,
+            arguments=[(root, *block, config.k) for block in blocks],
+            units=[grid.src.rows(src) * grid.tgt.rows(tgt) for src, tgt in blocks],
+            on="device",
+            label="search",
+            unit="cosines",
+            describe=lambda task: f"searching block {task[1]}-{task[2]}",
+        )
+    )
+    run.engine.run(
+        Step(
+            name="merge",
+            task=merge_panel,
+            arguments=[(root, *panel, config.k) for panel in _panels(grid)],
+            describe=lambda task: f"merging {task[1]} panel {task[2]}",
+        )
+    )
+    remove_merged_blocks(run.workdir)
+
+
+def _search_with_index(run: Run, config: SearchConfig, grid: Grid, method: Method) -> None:
     """Index both sides, let each ask the index over the other, and put together what they found."""
-    devices, threads = usable_devices(config.devices), usable_threads(config.threads)
-    memory = working_memory(config.memory)
-    grid = set_grid(workdir, _plan(workdir, config, method))
-    root, total = workdir.root, sum(grid.src.shards) + sum(grid.tgt.shards)
+    root, panels = run.workdir.root, _panels(grid)
     factories: dict[Side, str] = {"src": method.src_factory, "tgt": method.tgt_factory}
-    asked = [(side, panel) for side in SIDES for panel in range(len(grid.cut(side)))]
-    with shown("index", total=total, unit="vectors") as report, _released(workdir):
-        for side, factory in factories.items():
-            index_side(root, side, factory, config.seed, threads, memory, report=report)
-    with shown("search", total=total, unit="sentences") as report:
-        for side, panel in asked:
-            ask_index(root, side, panel, config.k, threads, devices, report=report)
-    run_tasks(exchange_panel, ((root, side, panel) for side, panel in asked))
+    with _released(run.workdir):
+        run.engine.run(
+            Step(
+                name="index",
+                task=index_side,
+                arguments=[(root, side, each, config.seed) for side, each in factories.items()],
+                units=[sum(grid.cut(side).shards) for side in SIDES],
+                label="index",
+                unit="vectors",
+                describe=lambda task: f"indexing {task[1]}",
+            )
+        )
+    run.engine.run(
+        Step(
+            name="ask",
+            task=ask_index,
+            arguments=[(root, *panel, config.k) for panel in panels],
+            units=[grid.cut(side).rows(panel) for side, panel in panels],
+            label="search",
+            unit="sentences",
+            describe=lambda task: f"asking for {task[1]} panel {task[2]}",
+        )
+    )
+    run.engine.run(
+        Step(
+            name="exchange",
+            task=exchange_panel,
+            arguments=[(root, *panel) for panel in panels],
+            describe=lambda task: f"exchanging {task[1]} panel {task[2]}",
+        )
+    )
     for side in SIDES:
-        workdir.index(side).unlink(missing_ok=True)
-    remove_merged_blocks(workdir)
+        run.workdir.index(side).unlink(missing_ok=True)
+    remove_merged_blocks(run.workdir)
+
+
+def _panels(grid: Grid) -> list[tuple[Side, int]]:
+    return [(side, panel) for side in SIDES for panel in range(len(grid.cut(side)))]
 
 
 @contextmanager
@@ -181,26 +274,3 @@ def _released(workdir: Workdir) -> Iterator[None]:
             workdir.release("search")
             workdir.method.unlink()
         raise
-
-
-def search_exactly(workdir: Workdir, config: SearchConfig, method: Method) -> None:
-    """Compare everything with everything, block by block on all devices, and merge the lists."""
-    devices = usable_devices(config.devices)
-    memory = working_memory(config.memory)
-    grid = set_grid(workdir, _plan(workdir, config, method))
-    threads = max(usable_threads(config.threads) // len(devices), 1)
-    tasks = [(workdir.root, *block, config.k, threads) for block in missing_blocks(workdir, grid)]
-    LOG.info("searching %d block(s) on %s", len(tasks), ", ".join(devices))
-    run_shown(
-        search_block,
-        tasks,
-        devices,
-        label="search",
-        total=sum(grid.src.rows(t[1]) * grid.tgt.rows(t[2]) for t in tasks),
-        unit="cosines",
-        name=lambda task: f"searching block {task[1]}-{task[2]}",
-    )
-    for side in SIDES:
-        panels = range(len(grid.cut(side)))
-        run_tasks(merge_panel, ((workdir.root, side, p, config.k, memory) for p in panels))
-    remove_merged_blocks(workdir)

@@ -7,6 +7,7 @@ Exact: ``search_block`` (a src panel against a tgt panel, both directions at onc
 
 from pathlib import Path
 
+from bitextmine.machine import Resources, usable_devices
 from bitextmine.progress import Advance
 from bitextmine.search.neighbours import (
     StoredNeighbours,
@@ -16,9 +17,7 @@ from bitextmine.search.neighbours import (
     save_lists,
 )
 from bitextmine.search.panels import Panel, panel_lists, read_grid, whole_side
-from bitextmine.workdir import Side, Workdir
-
-OTHER: dict[Side, Side] = {"src": "tgt", "tgt": "src"}
+from bitextmine.workdir import OTHER, Side, Workdir
 
 _OFFERED_ROWS = 1 << 17  # lists of the other side in hand at a time
 
@@ -28,10 +27,9 @@ def index_side(
     side: Side,
     factory: str,
     seed: int,
-    threads: int,
-    memory: int,
     *,
-    report: Advance,
+    resources: Resources,
+    advance: Advance,
 ) -> None:
     """Build the index over all vectors of a side.
 
@@ -45,12 +43,8 @@ def index_side(
         What FAISS calls the kind of index.
     seed : int
         Of the sample that it is trained on.
-    threads : int
-        Processor cores to use.
-    memory : int
-        Bytes that the index may take.
-    report : callable
-        Told how many more vectors are in the index.
+    resources, advance
+        What to use, and what is told how many more vectors are in the index.
 
     Raises
     ------
@@ -65,7 +59,7 @@ def index_side(
     rows = whole_side(workdir, side)
     answered = all(path.exists() for path in _found(workdir, OTHER[side]).files)
     if workdir.index(side).exists() or answered:
-        report(len(rows))
+        advance(len(rows))
         return
     build_index(
         workdir.index(side),
@@ -73,9 +67,9 @@ def index_side(
         rows[:],
         factory=factory,
         seed=seed,
-        threads=threads,
-        memory=memory,
-        progress=report,
+        threads=resources.threads,
+        memory=resources.memory,
+        progress=advance,
     )
 
 
@@ -84,10 +78,9 @@ def ask_index(
     side: Side,
     panel: int,
     k: int,
-    threads: int,
-    devices: tuple[str, ...],
     *,
-    report: Advance,
+    resources: Resources,
+    advance: Advance,
 ) -> None:
     """Find the neighbours of a panel of one side in the index over the other.
 
@@ -99,12 +92,9 @@ def ask_index(
         Who asks.
     k : int
         Neighbours a sentence.
-    threads : int
-        Processor cores to use.
-    devices : tuple of str
-        A GPU among them is used where FAISS can.
-    report : callable
-        Told how many more sentences are answered, those of earlier runs included.
+    resources, advance
+        What to use (a GPU where FAISS can), and what is told how many more sentences are
+        answered, those of earlier runs included.
 
     Raises
     ------
@@ -119,7 +109,7 @@ def ask_index(
     queries = Panel(workdir, side, read_grid(workdir).cut(side).pieces(panel))
     path = workdir.found(side, panel)
     if path.exists():
-        report(len(queries))
+        advance(len(queries))
         return
     others = whole_side(workdir, OTHER[side])
     found = search_index(
@@ -129,14 +119,16 @@ def ask_index(
         others.vectors(),
         others[:],
         k=k,
-        threads=threads,
-        devices=devices,
-        progress=report,
+        threads=resources.threads,
+        devices=usable_devices(resources.allowed_devices),
+        progress=advance,
     )
     save_lists(path, found)
 
 
-def exchange_panel(root: Path, side: Side, panel: int) -> None:
+def exchange_panel(
+    root: Path, side: Side, panel: int, *, resources: Resources, advance: Advance
+) -> None:
     """Offer the sentences of a panel what the other direction has found as well."""
     from bitextmine.search.approximate.lookup import exchange  # imports torch
 
@@ -160,10 +152,9 @@ def search_block(
     src_panel: int,
     tgt_panel: int,
     k: int,
-    threads: int,
     *,
-    device: str,
-    report: Advance,
+    resources: Resources,
+    advance: Advance,
 ) -> None:
     """Find the k nearest neighbours between two panels, in both directions.
 
@@ -175,12 +166,9 @@ def search_block(
         Which block of the grid.
     k : int
         Neighbours a sentence.
-    threads : int
-        Processor cores to use.
-    device : str
-        Where to compute.
-    report : callable
-        Told how many more pairs of sentences are compared, those of earlier runs included.
+    resources, advance
+        What to use, and what is told how many more pairs of sentences are compared, those of
+        earlier runs included.
 
     Raises
     ------
@@ -194,7 +182,7 @@ def search_block(
     bwd_path = workdir.block(src_panel, tgt_panel, "bwd")
     grid = read_grid(workdir)
     if fwd_path.exists() and bwd_path.exists():
-        report(grid.src.rows(src_panel) * grid.tgt.rows(tgt_panel))
+        advance(grid.src.rows(src_panel) * grid.tgt.rows(tgt_panel))
         return
     from bitextmine.search.exact.two_way import two_way_neighbours  # imports torch
 
@@ -206,15 +194,17 @@ def search_block(
         k=k,
         src_ids=src[:],
         tgt_ids=tgt[:],
-        device=device,
-        threads=threads,
-        progress=report,
+        device=resources.device,
+        threads=resources.threads,
+        progress=advance,
     )
     save_lists(fwd_path, fwd)
     save_lists(bwd_path, bwd)
 
 
-def merge_panel(root: Path, side: Side, panel: int, k: int, memory: int) -> None:
+def merge_panel(
+    root: Path, side: Side, panel: int, k: int, *, resources: Resources, advance: Advance
+) -> None:
     """Merge what the blocks of one panel found into the k nearest of the whole other side."""
     workdir = Workdir(root)
     path = workdir.neighbours(side, panel)
@@ -225,4 +215,4 @@ def merge_panel(root: Path, side: Side, panel: int, k: int, memory: int) -> None
         blocks = [workdir.block(panel, other, "fwd") for other in range(len(grid.tgt))]
     else:
         blocks = [workdir.block(other, panel, "bwd") for other in range(len(grid.src))]
-    merge_files(blocks, k, path, n=grid.cut(side).rows(panel), memory=memory)
+    merge_files(blocks, k, path, n=grid.cut(side).rows(panel), memory=resources.memory)

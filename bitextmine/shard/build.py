@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitextmine.arrays import Ids
-from bitextmine.config import ShardConfig
 from bitextmine.errors import UsageError
 from bitextmine.files import atomic_write, read_json, write_json
-from bitextmine.machine import format_bytes, working_memory
+from bitextmine.machine import Resources, format_bytes
+from bitextmine.progress import Advance
 from bitextmine.shard.buckets import BUCKETS, BucketReader, Strings
 from bitextmine.workdir import Side, Workdir
 
@@ -30,21 +30,25 @@ LINE_BYTES = 128  # that telling duplicates takes for each line of a shard
 SENTENCE_BYTES = 64  # that a sentence takes after that, beside its text and key
 
 
-def plan_shards(root: Path, side: Side, config: ShardConfig) -> None:
+def plan_shards(
+    root: Path, side: Side, shard_size: int, *, resources: Resources, advance: Advance
+) -> None:
     """Group the buckets of a side into shards of about ``shard_size`` sentences."""
     workdir = Workdir(root)
     if workdir.shard_plan(side).exists():
         return
     accepted = 0
-    for file in range(len(config.paths(side))):
-        done = read_json(workdir.lines_done(side, file))
+    for path in workdir.all_lines_done(side):
+        done = read_json(path)
         accepted += done["read"] - sum(done["rejected"].values())
-    shards = min(BUCKETS, max(1, -(-accepted // config.shard_size)))
+    shards = min(BUCKETS, max(1, -(-accepted // shard_size)))
     bounds = [BUCKETS * shard // shards for shard in range(shards + 1)]
     write_json(workdir.shard_plan(side), {"shards": shards, "bucket_bounds": bounds})
 
 
-def build_shard(root: Path, side: Side, shard: int, config: ShardConfig) -> None:
+def build_shard(
+    root: Path, side: Side, shard: int, *, resources: Resources, advance: Advance
+) -> None:
     """Gather the buckets of one shard from all files, and drop exact duplicates.
 
     The first occurrence of a sentence stays; the others are kept as a list of
@@ -62,8 +66,8 @@ def build_shard(root: Path, side: Side, shard: int, config: ShardConfig) -> None
     if files.done.exists():
         return
     files.folder.mkdir(exist_ok=True)
-    memory = working_memory(config.memory)
-    lines = _shard_lines(workdir, side, shard, config)
+    memory = resources.memory
+    lines = _shard_lines(workdir, side, shard)
     table = lines.read_table(most=memory // LINE_BYTES)
     if table is None:
         raise _too_large(f"{side} shard {shard} has more lines than", memory)
@@ -82,9 +86,9 @@ def build_shard(root: Path, side: Side, shard: int, config: ShardConfig) -> None
     write_json(files.done, counts)
 
 
-def _shard_lines(workdir: Workdir, side: Side, shard: int, config: ShardConfig) -> BucketReader:
+def _shard_lines(workdir: Workdir, side: Side, shard: int) -> BucketReader:
     bounds = read_json(workdir.shard_plan(side))["bucket_bounds"]
-    files = [workdir.lines(side, file) for file in range(len(config.paths(side)))]
+    files = [workdir.lines(side, file) for file in range(len(workdir.all_lines_done(side)))]
     return BucketReader(files, BUCKETS, slice(bounds[shard], bounds[shard + 1]))
 
 

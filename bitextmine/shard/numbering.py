@@ -9,14 +9,15 @@ from bitextmine.arrays import Ids
 from bitextmine.counts import count_shards, format_rejects
 from bitextmine.errors import InputError
 from bitextmine.files import Scratch, atomic_write, map_array, read_json
+from bitextmine.machine import Resources
+from bitextmine.progress import Advance
 from bitextmine.shard.sentences import ROW_BITS
 from bitextmine.workdir import ShardFiles, Side, Workdir
 
-NUMBERING_BYTES = 64 << 20  # more is hardly faster
 ID_BYTES = 64  # that numbering takes for each sentence it has in hand
 
 
-def number_sentences(root: Path, side: Side, memory: int = NUMBERING_BYTES) -> None:
+def number_sentences(root: Path, side: Side, *, resources: Resources, advance: Advance) -> None:
     """Give every unique sentence of a side its rank by id.
 
     Writes the numbers of each shard's rows, and the place of each number. Since the
@@ -29,8 +30,8 @@ def number_sentences(root: Path, side: Side, memory: int = NUMBERING_BYTES) -> N
         The work directory.
     side : str
         "src" or "tgt", all of whose shards are built.
-    memory : int
-        Bytes to work in, about; the numbers do not depend on it.
+    resources, advance
+        The numbers do not depend on the memory.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def number_sentences(root: Path, side: Side, memory: int = NUMBERING_BYTES) -> N
         shape = {"descr": "<i8", "fortran_order": False, "shape": (int(bounds[-1]),)}
         np.lib.format.write_array_header_1_0(places, shape)
         first = 0
-        for ids, shard, row in _pieces(shards, memory // ID_BYTES):
+        for ids, shard, row in _pieces(shards, resources.memory // ID_BYTES):
             order = np.argsort(ids)
             numbers[(bounds[shard] + row)[order]] = np.arange(first, first + len(ids))
             places.write(((shard << ROW_BITS) + row)[order].data)

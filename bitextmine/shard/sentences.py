@@ -10,8 +10,8 @@ import numpy as np
 
 from bitextmine.arrays import Ids
 from bitextmine.counts import count_shards
-from bitextmine.files import map_array
-from bitextmine.workdir import LINE_BITS, ShardFiles, Side, Workdir
+from bitextmine.files import map_array, read_json
+from bitextmine.workdir import LINE_BITS, SIDES, ShardFiles, Side, Sides, Workdir
 
 ROW_BITS = 32  # a place is shard << 32 | row
 
@@ -85,11 +85,24 @@ class _Shard(NamedTuple):
 
 
 class Sentences:
-    """All unique sentences of a side, by number; they and their places stay on disk."""
+    """All unique sentences of a side, by number; they and their places stay on disk.
 
-    def __init__(self, workdir: Workdir, side: Side, paths: tuple[str, ...]) -> None:
+    Parameters
+    ----------
+    workdir : Workdir
+        Sharded.
+    side
+        Whose sentences.
+
+    Attributes
+    ----------
+    paths : tuple of str
+        The input files of the side, as the user named them, in order.
+    """
+
+    def __init__(self, workdir: Workdir, side: Side) -> None:
         self._shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
-        self._paths = paths
+        self.paths = tuple(str(read_json(done)["path"]) for done in workdir.all_lines_done(side))
         self._places: Ids = map_array(workdir.places(side))
 
     def __len__(self) -> int:
@@ -130,4 +143,16 @@ class Sentences:
     def _read(self, shard: _Shard, row: int) -> tuple[str, Origin]:
         file, line = divmod(int(shard.ids[row]), 1 << LINE_BITS)
         key = shard.keys[row] if shard.keys is not None else ""
-        return shard.texts[row], Origin(self._paths[file], line + 1, key or None)
+        return shard.texts[row], Origin(self.paths[file], line + 1, key or None)
+
+
+def open_sentences(workdir: Workdir) -> Sides[Sentences]:
+    """Open the sentences that a work directory holds.
+
+    Raises
+    ------
+    WorkdirError
+        It was never sharded to the end.
+    """
+    workdir.stage_settings("shard")
+    return Sides(*(Sentences(workdir, side) for side in SIDES))

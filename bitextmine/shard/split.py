@@ -17,8 +17,8 @@ from bitextmine.compression import open_input
 from bitextmine.config import STDIN, ShardConfig
 from bitextmine.errors import WorkdirError
 from bitextmine.files import atomic_write, checksum, read_json, write_json
-from bitextmine.machine import working_memory
-from bitextmine.progress import bar
+from bitextmine.machine import Resources
+from bitextmine.progress import Advance
 from bitextmine.shard.buckets import BUCKET_BITS, BUCKETS, BucketWriter
 from bitextmine.shard.corpus import Line, read_lines
 from bitextmine.workdir import LINE_BITS, Side, Workdir
@@ -28,10 +28,27 @@ LOG = logging.getLogger(__name__)
 NAMED_LINES = 5  # line numbers named in a warning; all are in the rejects file
 
 
-def split_file(root: Path, side: Side, file: int, config: ShardConfig) -> None:
+def split_file(
+    root: Path,
+    side: Side,
+    file: int,
+    config: ShardConfig,
+    *,
+    resources: Resources,
+    advance: Advance,
+) -> None:
     """Read one input file, normalise its lines, and drop each into its hash bucket.
 
     Writes the buckets, the rejected lines with their reasons, and the counts.
+
+    Parameters
+    ----------
+    root, side, file
+        The work directory, and which of the input files.
+    config : ShardConfig
+        What to read, and how.
+    resources, advance
+        What to use, and what is told how many more bytes are read.
 
     Raises
     ------
@@ -43,6 +60,7 @@ def split_file(root: Path, side: Side, file: int, config: ShardConfig) -> None:
     done = workdir.lines_done(side, file)
     if done.exists():
         _refuse_changed_input(path, read_json(done))
+        advance(input_bytes(path))
         return
     lines = _LineSplitter(path, side, file, config)
     with (
@@ -50,7 +68,9 @@ def split_file(root: Path, side: Side, file: int, config: ShardConfig) -> None:
         atomic_write(workdir.rejects(side, file)) as rejects,
         zstandard.ZstdCompressor().stream_writer(rejects, closefd=False) as reject_stream,
     ):
-        lines.split(BucketWriter(buckets, BUCKETS, _split_memory(config)), reject_stream)
+        # Held lines are packed and compressed beside themselves, and a long line comes on top.
+        held = BucketWriter(buckets, BUCKETS, resources.memory // 2)
+        lines.split(held, reject_stream, advance)
     # Parquet is read by columns and out of order, so its bytes are summed apart.
     parquet = config.input_format == "parquet"
     content = _checksum(path) if parquet else lines.checksum.hexdigest()
@@ -58,9 +78,9 @@ def split_file(root: Path, side: Side, file: int, config: ShardConfig) -> None:
     lines.warn()
 
 
-def _split_memory(config: ShardConfig) -> int:
-    """Held lines are packed and compressed beside themselves, and a long line comes on top."""
-    return working_memory(config.memory) // 2
+def input_bytes(path: str) -> int:
+    """Return how large an input file is; 0 if it is a stream, or has gone since it was read."""
+    return Path(path).stat().st_size if path != STDIN and Path(path).exists() else 0
 
 
 class _LineSplitter:
@@ -74,27 +94,25 @@ class _LineSplitter:
         self.mended: Counter[str] = Counter()
         self.named: dict[str, list[int]] = {}
 
-    def split(self, buckets: BucketWriter, rejects: BinaryIO) -> None:
+    def split(self, buckets: BucketWriter, rejects: BinaryIO, advance: Advance) -> None:
         """Read the file through."""
         base = self.file << LINE_BITS
-        size = None if self.path == STDIN else Path(self.path).stat().st_size
-        with bar(f"read {self.side}", total=size, unit="B") as progress:
 
-            def on_bytes(chunk: bytes) -> None:
-                self.checksum.update(chunk)
-                progress.update(len(chunk))
+        def on_bytes(chunk: bytes) -> None:
+            self.checksum.update(chunk)
+            advance(len(chunk))
 
-            for line in read_lines(self.path, self.side, self.config, on_bytes):
-                self.read += 1
-                if line.mended:
-                    self._count(self.mended, line.mended, line.number)
-                if line.reject:
-                    self._reject(line, rejects)
-                    continue
-                text = line.text.encode()
-                digest = hashlib.blake2b(text, digest_size=16).digest()
-                bucket = int.from_bytes(digest[:2], "big") >> 16 - BUCKET_BITS
-                buckets.add(bucket, base + line.number, digest, text, line.key)
+        for line in read_lines(self.path, self.side, self.config, on_bytes):
+            self.read += 1
+            if line.mended:
+                self._count(self.mended, line.mended, line.number)
+            if line.reject:
+                self._reject(line, rejects)
+                continue
+            text = line.text.encode()
+            digest = hashlib.blake2b(text, digest_size=16).digest()
+            bucket = int.from_bytes(digest[:2], "big") >> 16 - BUCKET_BITS
+            buckets.add(bucket, base + line.number, digest, text, line.key)
         buckets.flush()
 
     def _count(self, counter: Counter[str], reason: str, line: int) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bitextmine.config import ShardConfig
 from bitextmine.counts import count_shards, reject_records
 from bitextmine.files import map_array
-from bitextmine.shard.sentences import shard_texts
-from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir
+from bitextmine.shard.sentences import Sentences, shard_texts
+from bitextmine.workdir import LINE_BITS, SIDES, Side, Sides, Workdir
 from bitextmine.write.destination import open_output
 from bitextmine.write.records import one_line
 
@@ -18,7 +17,7 @@ REPEATS = 1 << 16  # duplicates looked up at a time
 HEADER = "reason\tside\tfile\tline\ttext\n"
 
 
-def write_rejects(workdir: Workdir, config: ShardConfig, path: Path) -> None:
+def write_rejects(workdir: Workdir, sentences: Sides[Sentences], path: Path) -> None:
     """Write the rejected and the duplicate lines of both sides as a TSV with a header.
 
     Columns: reason, side, file, line (from 1) and text, of which a rejected line
@@ -27,7 +26,7 @@ def write_rejects(workdir: Workdir, config: ShardConfig, path: Path) -> None:
     with open_output(path) as sink:
         sink.write(HEADER.encode())
         for side in SIDES:
-            fates = _rejected(workdir, side), _duplicates(workdir, side, config.paths(side))
+            fates = _rejected(workdir, side), _duplicates(workdir, side, sentences.of(side).paths)
             for reason, file, line, text in chain(*fates):
                 row = f"{reason}\t{side}\t{one_line(file)}\t{line}\t{one_line(text)}\n"
                 sink.write(row.encode("utf-8", "backslashreplace"))

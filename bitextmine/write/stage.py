@@ -1,19 +1,25 @@
-"""From selected pairs to the files a user asked for, none of which may destroy another."""
+"""The stage `write`: selected pairs -> the files a user asked for, and the run card."""
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bitextmine.config import STDIN, OutputConfig, ShardConfig
+from bitextmine.config import STDIN, OutputConfig, settings_of
+from bitextmine.counts import run_counts
 from bitextmine.encode.choice import ModelChoice
+from bitextmine.encode.projection import projection_notes
 from bitextmine.errors import UsageError
-from bitextmine.runcard import card_path
-from bitextmine.select.pairs import PairBlocks, Pairs
+from bitextmine.files import read_json, write_json
+from bitextmine.runcard import Run, card_path
+from bitextmine.select.pairs import Pairs, StoredPairs
+from bitextmine.select.stage import Selected
 from bitextmine.shard.sentences import Sentences
-from bitextmine.workdir import Workdir
+from bitextmine.workdir import Sides, Workdir
 from bitextmine.write.destination import (
     ByteSink,
     check_destination,
@@ -25,12 +31,32 @@ from bitextmine.write.destination import (
 )
 from bitextmine.write.options import OutputOptions
 from bitextmine.write.records import Pair
+from bitextmine.write.rejects import write_rejects
 
 Languages = tuple[str, str]  # of src and tgt, as codes; "" if unknown
 
 FETCH_BYTES = 256 << 20  # for texts, where nobody says how much memory there is
 PAIR_BYTES = 1200  # that a pair in hand takes beside its texts
 TEXT_COPIES = 4  # bytes in memory for each in the files: wide characters, longer texts than most
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What a run gives back.
+
+    Attributes
+    ----------
+    n_pairs : int
+        How many pairs were mined.
+    pairs : tuple of Pair
+        They themselves, best first; empty when they were written elsewhere.
+    card : dict
+        The run card.
+    """
+
+    n_pairs: int
+    pairs: tuple[Pair, ...]
+    card: dict[str, Any]
 
 
 def output_languages(output: OutputConfig, choice: ModelChoice) -> Languages:
@@ -90,21 +116,67 @@ def _options(output: OutputConfig, langs: Languages) -> OutputOptions:
     )
 
 
-def write_results(
-    records: Iterator[Pair], output: OutputConfig, langs: Languages, sink: ByteSink | None
+def write(
+    run: Run,
+    config: OutputConfig,
+    sentences: Sides[Sentences],
+    selected: Selected,
+    *,
+    sink: ByteSink | None = None,
+) -> Mined:
+    """Write the pairs, the rejects if they were asked for, and the run card.
+
+    Parameters
+    ----------
+    run : Run
+        Selected from.
+    config : OutputConfig
+        Where to write, and how.
+    sentences : Sides of Sentences
+        Their texts and origins.
+    selected : Selected
+        Which of them are pairs.
+    sink : binary stream, optional
+        Takes the pairs in ``config.format`` when there is no ``config.out``.
+
+    Returns
+    -------
+    Mined
+        The pairs, or their number if they went to a file or a stream, and the run card.
+
+    Raises
+    ------
+    OutputError
+        The destination cannot be written, or the disk is full.
+    """
+    card, choice = run.card, ModelChoice.of(run.workdir)
+    card.facts |= _facts(run.workdir, config, choice, selected)
+    with card.timed("write"):
+        memory = run.engine.resources("cpu").memory
+        records = pair_records(sentences, selected.pairs, memory)
+        pairs = _write_pairs(records, config, output_languages(config, choice), sink)
+        if config.rejects is not None:
+            write_rejects(run.workdir, sentences, config.rejects)
+    for path in [run.workdir.run_card, *_cards_beside(config)]:
+        write_json(path, card.finished())
+    return Mined(len(selected.pairs), pairs, card.finished())
+
+
+def _write_pairs(
+    records: Iterator[Pair], config: OutputConfig, langs: Languages, sink: ByteSink | None
 ) -> tuple[Pair, ...]:
     """Write the pairs to the file or the stream, or return them if there is neither."""
-    if output.out is not None:
-        save_pairs(records, output.out, _options(output, langs))
+    if config.out is not None:
+        save_pairs(records, config.out, _options(config, langs))
         return ()
     if sink is not None:
-        write_pairs(records, sink, _options(output, langs))
+        write_pairs(records, sink, _options(config, langs))
         return ()
     return tuple(records)
 
 
 def pair_records(
-    workdir: Workdir, config: ShardConfig, pairs: PairBlocks, memory: int = FETCH_BYTES
+    sentences: Sides[Sentences], pairs: StoredPairs, memory: int = FETCH_BYTES
 ) -> Iterator[Pair]:
     """Yield the pairs with their texts and origins, best first.
 
@@ -113,17 +185,14 @@ def pair_records(
 
     Parameters
     ----------
-    workdir : Workdir
-        Sharded.
-    config : ShardConfig
-        Under which it was.
-    pairs : Pairs or StoredPairs
+    sentences : Sides of Sentences
+        Their texts.
+    pairs : StoredPairs
         Sentence numbers and scores.
     memory : int
         Bytes to work in, about.
     """
-    src = Sentences(workdir, "src", config.src)
-    tgt = Sentences(workdir, "tgt", config.tgt)
+    src, tgt = sentences
     texts = src.text_bytes / max(len(src), 1) + tgt.text_bytes / max(len(tgt), 1)
     rows = max(int(memory / (PAIR_BYTES + TEXT_COPIES * texts)), 1)
     return chain.from_iterable(_fetched(some, src, tgt) for some in pairs.blocks(rows))
@@ -136,11 +205,24 @@ def _fetched(pairs: Pairs, src: Sentences, tgt: Sentences) -> Iterator[Pair]:
         yield Pair(score, cosine, s, t, s_origin, t_origin)
 
 
-def card_paths(workdir: Workdir, output: OutputConfig) -> list[Path]:
-    """Return where the run card goes: the work directory, and beside the output."""
-    return [workdir.run_card, *_cards_beside(output)]
-
-
 def _cards_beside(output: OutputConfig) -> list[Path]:
     """A pipe or a device has no place beside it."""
     return [] if output.out is None or is_special(output.out) else [card_path(output.out)]
+
+
+def _facts(
+    workdir: Workdir, config: OutputConfig, choice: ModelChoice, selected: Selected
+) -> dict[str, Any]:
+    """Collect what a run card tells beside seconds and warnings."""
+    stages = ("shard", "encode", "search")
+    written = {key: str(value) for key, value in settings_of(config, OutputConfig).items() if value}
+    settings = {stage: workdir.stage_settings(stage) for stage in stages}
+    notes = projection_notes(workdir)
+    return {
+        "encoder": choice.described() | ({"projection": notes} if notes else {}),
+        "settings": {**settings, "select": selected.facts["select"], "output": written},
+        "threshold": selected.facts["threshold"],
+        "search": read_json(workdir.method),
+        "k": selected.facts["k"],
+        "counts": run_counts(workdir, selected.counts) | {"pairs": len(selected.pairs)},
+    }

@@ -8,21 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from here import here
 from toy import TOY_INFO, ToyEncoder
 
 from bitextmine.config import EncoderOptions, ShardConfig
 from bitextmine.encode import shards as encoding
-from bitextmine.encode.shards import check_embeddings, encode_shard, progress_path
+from bitextmine.encode.shards import encode_shard
+from bitextmine.encode.vectors import check_embeddings
 from bitextmine.encoders.base import Encoded
 from bitextmine.encoders.spec import EncoderSpec
 from bitextmine.errors import EncoderError, WorkdirError
-from bitextmine.files import read_json
+from bitextmine.files import read_json, this_attempt
 from bitextmine.shard.build import build_shard, plan_shards
 from bitextmine.shard.numbering import number_sentences
 from bitextmine.shard.split import split_file
 from bitextmine.workdir import ShardFiles, Workdir
 
-SOURCE = EncoderSpec(
+SPEC = EncoderSpec(
     info=TOY_INFO, options=EncoderOptions(), devices=("cpu",), description=None, weights="tests"
 )
 
@@ -34,10 +36,10 @@ def files(tmp_path: Path) -> ShardFiles:
     config = ShardConfig(src=(str(text),), tgt=(str(text),))
     workdir = Workdir(tmp_path / "work")
     workdir.create()
-    split_file(workdir.root, "src", 0, config)
-    plan_shards(workdir.root, "src", config)
-    build_shard(workdir.root, "src", 0, config)
-    number_sentences(workdir.root, "src")
+    split_file(workdir.root, "src", 0, config, **here())
+    plan_shards(workdir.root, "src", config.shard_size, **here())
+    build_shard(workdir.root, "src", 0, **here())
+    number_sentences(workdir.root, "src", **here())
     return workdir.shard("src", 0)
 
 
@@ -65,7 +67,7 @@ def test_vectors_are_unit_halfs_in_the_order_of_the_sentences(
 def encode(files: ShardFiles) -> int:
     """Encode the only shard; returns how many sentences were reported."""
     reported: list[int] = []
-    encode_shard(root_of(files), "src", 0, SOURCE, 1, device="cpu", report=reported.append)
+    encode_shard(root_of(files), "src", 0, SPEC, **here(reported.append))
     return sum(reported)
 
 
@@ -101,7 +103,7 @@ def test_a_run_that_died_goes_on_and_gives_the_same_bytes(
     assert encode(files) == 50  # those of the run before are reported too
     assert rest.calls == 0
     assert files.embeddings.read_bytes() == whole
-    assert not list(files.folder.glob("*.part"))
+    assert not files.leftovers()
 
 
 class BrokenEncoder(ToyEncoder):
@@ -200,18 +202,18 @@ def test_vectors_of_other_sentences_are_refused(encoded: ShardFiles) -> None:
 def test_a_run_that_died_before_the_note_got_its_name_is_noted_by_the_next(
     encoded: ShardFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoded.encoded.rename(progress_path(encoded))
+    encoded.encoded.rename(encoded.progress(this_attempt()))
     use(monkeypatch, DyingEncoder(0))
     assert encode(encoded) == 50
     check_embeddings(encoded, 50)
-    assert not progress_path(encoded).exists()
+    assert not encoded.progress(this_attempt()).exists()
 
 
 def test_a_run_that_died_before_the_rename_encodes_nothing_again(
     encoded: ShardFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoded.encoded.rename(progress_path(encoded))
-    encoded.embeddings.rename(encoded.embeddings.with_suffix(".part"))
+    encoded.encoded.rename(encoded.progress(this_attempt()))
+    encoded.embeddings.rename(encoded.part(this_attempt()))
     use(monkeypatch, DyingEncoder(0))
     assert encode(encoded) == 50
     check_embeddings(encoded, 50)

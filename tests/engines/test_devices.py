@@ -11,9 +11,9 @@ from pathlib import Path
 import device_tasks
 import psutil
 import pytest
-from device_tasks import noted, wait_until
+from device_tasks import NamedDevices, noted, shards_of, wait_until
 
-from bitextmine.engines.devices import Task, run_on_devices
+from bitextmine.engines.base import Task
 from bitextmine.errors import EncoderError
 
 TESTS = Path(device_tasks.__file__).parent
@@ -31,13 +31,7 @@ def run(
 ) -> list[int]:
     """Run the task on shards of 10 units; returns what was reported."""
     reported: list[int] = []
-    run_on_devices(
-        task,
-        [(folder, shard) for shard in range(shards)],
-        devices,
-        report=reported.append,
-        name=lambda arguments: f"encoding src shard {arguments[1]}",
-    )
+    NamedDevices(devices).run(shards_of(task, folder, shards, reported.append))
     return reported
 
 
@@ -134,12 +128,8 @@ def test_a_failure_of_one_worker_ends_the_others(folder: Path) -> None:
         raise OSError("the bar broke")
 
     with pytest.raises(OSError, match="the bar broke"):
-        run_on_devices(
-            device_tasks.do_slowly_on_slow,
-            [(folder, shard) for shard in range(3)],
-            ["cpu:slow", "cpu:fast"],
-            report=fail,
-            name=str,
+        NamedDevices(["cpu:slow", "cpu:fast"]).run(
+            shards_of(device_tasks.do_slowly_on_slow, folder, 3, fail)
         )
     assert children() == []
     assert time.monotonic() - started < device_tasks.PATIENCE_S
