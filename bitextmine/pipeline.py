@@ -42,7 +42,7 @@ from bitextmine.search.stage import (
     settle_method,
     wanted_method,
 )
-from bitextmine.select.choose import select_from_disk
+from bitextmine.select.choose import choose_pairs
 from bitextmine.select.threshold import default_threshold
 from bitextmine.shard.build import build_shard, plan_shards
 from bitextmine.shard.corpus import expand_inputs
@@ -252,7 +252,7 @@ def select(
             check_neighbours(workdir)
             fwd, bwd = stored_neighbours(workdir, "src"), stored_neighbours(workdir, "tgt")
             threshold, source = default_threshold(choice.info, config, asked_k, card)
-            selection = select_from_disk(scratch, fwd, bwd, config, threshold, memory)
+            selection = choose_pairs(scratch, fwd, bwd, config, threshold, memory)
         if min(fwd.k, bwd.k) < asked_k:
             card.show(f"a side has fewer than {asked_k} sentences: margins say little")
         card.facts |= {

@@ -19,10 +19,10 @@ from bitextmine.counts import count_shards, encoded_counts, side_counts
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.bucc_task import BuccTask, mining_config
 from bitextmine.evaluation.trials import NamedModel
-from bitextmine.machine import usable_threads
+from bitextmine.files import Scratch
+from bitextmine.machine import usable_threads, working_memory
 from bitextmine.runcard import RunCard
-from bitextmine.select.candidates import LOWEST
-from bitextmine.select.in_memory import select_pairs
+from bitextmine.select.choose import choose_pairs
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir, opened_workdir
 
 Protocol = Literal["laser", "msimcse"]
@@ -87,8 +87,8 @@ def mine_task(model: NamedModel, task: BuccTask, protocol: Protocol, card: RunCa
             }
             for side, corpus in zip(SIDES, (src, tgt), strict=True)
         }
-    with inner.timed("search"):
-        scored = _search(src, tgt, task, model.config.threads)
+        with inner.timed("search"), Scratch(workdir.root) as scratch:
+            scored = _search(src, tgt, task, model.config.threads, scratch)
     known = card.facts["warnings"]
     known += [warning for warning in inner.facts["warnings"] if warning not in known]
     return MinedTask(scored, counts | {"seconds": inner.facts["seconds"]})
@@ -110,7 +110,7 @@ def _corpus(workdir: Workdir, side: Side, protocol: Protocol) -> _Corpus:
     return _Corpus(vectors[rows[order]], all_lines[order], np.zeros(len(rows), dtype=bool))
 
 
-def _search(src: _Corpus, tgt: _Corpus, task: BuccTask, threads: int) -> Scored:
+def _search(src: _Corpus, tgt: _Corpus, task: BuccTask, threads: int, scratch: Scratch) -> Scored:
     """Find the pairs of all scores, and tell which are gold."""
     from bitextmine.search.exact.two_way import two_way_neighbours
 
@@ -122,7 +122,10 @@ def _search(src: _Corpus, tgt: _Corpus, task: BuccTask, threads: int) -> Scored:
         tgt_ids=np.arange(len(tgt.lines)),
         threads=usable_threads(threads),
     )
-    pairs = select_pairs(fwd, bwd, SelectConfig(), LOWEST).pairs
-    pairs = pairs[(pairs.scores > 0) & ~src.repeated[pairs.src] & ~tgt.repeated[pairs.tgt]]
-    true = task.are_gold(src.lines[pairs.src], tgt.lines[pairs.tgt])
-    return Scored(pairs.scores, true, len(task.gold_pairs))
+    config = SelectConfig()
+    memory = working_memory(config.memory)
+    pairs = choose_pairs(scratch, fwd, bwd, config, -np.inf, memory).pairs.read()
+    scores, s, t = pairs["score"], pairs["src"], pairs["tgt"]
+    kept = (scores > 0) & ~src.repeated[s] & ~tgt.repeated[t]
+    true = task.are_gold(src.lines[s[kept]], tgt.lines[t[kept]])
+    return Scored(scores[kept], true, len(task.gold_pairs))

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
 from bitextmine.config import STDIN, OutputConfig, ShardConfig
 from bitextmine.encode.choice import ModelChoice
 from bitextmine.errors import UsageError
 from bitextmine.runcard import card_path
-from bitextmine.select.pairs import PairBlocks, Pairs
+from bitextmine.select.pairs import Pairs, StoredPairs
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Workdir
 from bitextmine.write.destination import (
@@ -104,7 +102,7 @@ def write_results(
 
 
 def pair_records(
-    workdir: Workdir, config: ShardConfig, pairs: PairBlocks, memory: int = FETCH_BYTES
+    workdir: Workdir, config: ShardConfig, pairs: StoredPairs, memory: int = FETCH_BYTES
 ) -> Iterator[Pair]:
     """Yield the pairs with their texts and origins, best first.
 
@@ -117,7 +115,7 @@ def pair_records(
         Sharded.
     config : ShardConfig
         Under which it was.
-    pairs : Pairs or StoredPairs
+    pairs : StoredPairs
         Sentence numbers and scores.
     memory : int
         Bytes to work in, about.
@@ -130,8 +128,8 @@ def pair_records(
 
 
 def _fetched(pairs: Pairs, src: Sentences, tgt: Sentences) -> Iterator[Pair]:
-    scores = zip(pairs.scores.tolist(), pairs.cosines.astype(np.float64).tolist(), strict=True)
-    texts = zip(src.fetch(pairs.src), tgt.fetch(pairs.tgt), strict=True)
+    scores = zip(pairs["score"].tolist(), pairs["cosine"].tolist(), strict=True)
+    texts = zip(src.fetch(pairs["src"]), tgt.fetch(pairs["tgt"]), strict=True)
     for (score, cosine), ((s, s_origin), (t, t_origin)) in zip(scores, texts, strict=True):
         yield Pair(score, cosine, s, t, s_origin, t_origin)
 
