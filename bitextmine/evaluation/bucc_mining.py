@@ -25,7 +25,7 @@ from bitextmine.runcard import RunCard
 from bitextmine.select.choose import choose_pairs
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir, opened_workdir
 
-Protocol = Literal["laser", "msimcse"]
+BuccProtocol = Literal["laser", "msimcse"]
 K = 4  # neighbours a sentence, in both protocols
 _LINE = (1 << LINE_BITS) - 1  # a task has one file a side, so an id is its line
 
@@ -65,7 +65,9 @@ class MinedTask:
     counts: dict[str, Any]
 
 
-def mine_task(model: NamedModel, task: BuccTask, protocol: Protocol, card: RunCard) -> MinedTask:
+def mine_task(
+    model: NamedModel, task: BuccTask, protocol: BuccProtocol, card: RunCard
+) -> MinedTask:
     """Shard, encode, search and select, in a private work directory that is removed.
 
     Raises
@@ -94,7 +96,7 @@ def mine_task(model: NamedModel, task: BuccTask, protocol: Protocol, card: RunCa
     return MinedTask(scored, counts | {"seconds": inner.facts["seconds"]})
 
 
-def _corpus(workdir: Workdir, side: Side, protocol: Protocol) -> _Corpus:
+def _corpus(workdir: Workdir, side: Side, protocol: BuccProtocol) -> _Corpus:
     """Load a side in the order of its lines, as the protocol sees it."""
     shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
     vectors = np.concatenate([np.load(f.embeddings, allow_pickle=False) for f in shards])
