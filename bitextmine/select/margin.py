@@ -7,6 +7,8 @@ cosine of the k nearest neighbours of both its sentences (Artetxe and Schwenk
 neighbours in the sentence's own direction, the candidate included.
 """
 
+from typing import assert_never
+
 import numpy as np
 
 from bitextmine.arrays import Doubles
@@ -67,9 +69,14 @@ def count_undefined(scores: Doubles) -> int:
 def _score(cosines: Doubles, around: Doubles, margin: Margin) -> Doubles:
     """Apply one of the three margins to cosines and the means around them."""
     defined = cosines != 0
-    if margin == "absolute":
-        return np.where(defined, cosines, -np.inf)
-    if margin == "distance":
-        return np.where(defined, cosines - around, -np.inf)
-    defined &= around >= LEAST_MEAN
-    return np.where(defined, cosines / np.where(defined, around, 1.0), -np.inf)
+    match margin:
+        case "absolute":
+            scores = cosines
+        case "distance":
+            scores = cosines - around
+        case "ratio":
+            defined &= around >= LEAST_MEAN
+            scores = cosines / np.where(defined, around, 1.0)
+        case _:
+            assert_never(margin)
+    return np.where(defined, scores, -np.inf)
