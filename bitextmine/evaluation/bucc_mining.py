@@ -21,14 +21,12 @@ from bitextmine.engines.devices import DevicesEngine
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.bucc_task import BuccTask, mining_config
 from bitextmine.evaluation.trials import NamedModel
-from bitextmine.machine import usable_threads
-from bitextmine.runcard import RunCard, opened_run
-from bitextmine.select.candidates import LOWEST
-from bitextmine.select.in_memory import select_pairs
+from bitextmine.runcard import Run, RunCard, opened_run
+from bitextmine.select.choose import choose_pairs
 from bitextmine.shard.stage import shard
 from bitextmine.workdir import LINE_BITS, SIDES, Side, Workdir
 
-Protocol = Literal["laser", "msimcse"]
+BuccProtocol = Literal["laser", "msimcse"]
 K = 4  # neighbours a sentence, in both protocols
 _LINE = (1 << LINE_BITS) - 1  # a task has one file a side, so an id is its line
 
@@ -68,7 +66,9 @@ class MinedTask:
     counts: dict[str, Any]
 
 
-def mine_task(model: NamedModel, task: BuccTask, protocol: Protocol, card: RunCard) -> MinedTask:
+def mine_task(
+    model: NamedModel, task: BuccTask, protocol: BuccProtocol, card: RunCard
+) -> MinedTask:
     """Shard, encode, search and select, in a private work directory that is removed.
 
     Raises
@@ -91,14 +91,14 @@ def mine_task(model: NamedModel, task: BuccTask, protocol: Protocol, card: RunCa
             }
             for side, corpus in zip(SIDES, (src, tgt), strict=True)
         }
-    with inner.timed("search"):
-        scored = _search(src, tgt, task, model.config.threads)
+        with inner.timed("search"):
+            scored = _search(run, src, tgt, task)
     known = card.facts["warnings"]
     known += [warning for warning in inner.facts["warnings"] if warning not in known]
     return MinedTask(scored, counts | {"seconds": inner.facts["seconds"]})
 
 
-def _corpus(workdir: Workdir, side: Side, protocol: Protocol) -> _Corpus:
+def _corpus(workdir: Workdir, side: Side, protocol: BuccProtocol) -> _Corpus:
     """Load a side in the order of its lines, as the protocol sees it."""
     shards = [workdir.shard(side, shard) for shard in range(count_shards(workdir, side))]
     vectors = np.concatenate([np.load(f.embeddings, allow_pickle=False) for f in shards])
@@ -114,19 +114,22 @@ def _corpus(workdir: Workdir, side: Side, protocol: Protocol) -> _Corpus:
     return _Corpus(vectors[rows[order]], all_lines[order], np.zeros(len(rows), dtype=bool))
 
 
-def _search(src: _Corpus, tgt: _Corpus, task: BuccTask, threads: int) -> Scored:
+def _search(run: Run, src: _Corpus, tgt: _Corpus, task: BuccTask) -> Scored:
     """Find the pairs of all scores, and tell which are gold."""
     from bitextmine.search.exact.two_way import two_way_neighbours
 
+    resources = run.engine.resources("cpu")
     fwd, bwd = two_way_neighbours(
         src.vectors,
         tgt.vectors,
         k=K,
         src_ids=np.arange(len(src.lines)),
         tgt_ids=np.arange(len(tgt.lines)),
-        threads=usable_threads(threads),
+        threads=resources.threads,
     )
-    pairs = select_pairs(fwd, bwd, SelectConfig(), LOWEST).pairs
-    pairs = pairs[(pairs.scores > 0) & ~src.repeated[pairs.src] & ~tgt.repeated[pairs.tgt]]
-    true = task.are_gold(src.lines[pairs.src], tgt.lines[pairs.tgt])
-    return Scored(pairs.scores, true, len(task.gold_pairs))
+    selection = choose_pairs(run.scratch, fwd, bwd, SelectConfig(), -np.inf, resources.memory)
+    pairs = selection.pairs.read()
+    scores, s, t = pairs["score"], pairs["src"], pairs["tgt"]
+    kept = (scores > 0) & ~src.repeated[s] & ~tgt.repeated[t]
+    true = task.are_gold(src.lines[s[kept]], tgt.lines[t[kept]])
+    return Scored(scores[kept], true, len(task.gold_pairs))

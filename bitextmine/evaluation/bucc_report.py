@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bitextmine.evaluation.bucc import Scored
-from bitextmine.evaluation.bucc_mining import MinedTask, Protocol, mine_task
+from bitextmine.evaluation.bucc_mining import BuccProtocol, MinedTask, mine_task
 from bitextmine.evaluation.bucc_task import BuccTask
 from bitextmine.evaluation.report import Report
 from bitextmine.evaluation.trials import NamedModel
@@ -30,7 +30,7 @@ _NOTES = {
 def evaluate_bucc(
     models: Sequence[NamedModel],
     task: BuccTask,
-    protocol: Protocol,
+    protocol: BuccProtocol,
     card: RunCard,
     *,
     threshold: float | None = None,

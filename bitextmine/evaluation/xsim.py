@@ -21,7 +21,9 @@ from bitextmine.evaluation.trials import NamedModel, Trial, run_trials
 from bitextmine.machine import usable_threads
 from bitextmine.runcard import RunCard
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.select.margin import compute_margins
+from bitextmine.select.candidates import best_pairs
+from bitextmine.select.margin import neighbourhood_means, score_candidates
+from bitextmine.workdir import Direction
 
 K = 4  # neighbours a sentence, as in LASER
 METRICS = {
@@ -82,11 +84,12 @@ class AlignedSearch:
         fwd, bwd = two_way_neighbours(
             *self._units, k=K, src_ids=ids, tgt_ids=ids, threads=usable_threads(threads)
         )
-        margins = compute_margins(fwd, bwd, "ratio")
-        self._means = tuple(side.cosines.mean(axis=1, dtype=np.float64) for side in (fwd, bwd))
         self._nearest = tuple(_first(side) for side in (fwd, bwd))
-        scored = ((fwd, margins.fwd), (bwd, margins.bwd))
-        self._best = tuple(_best(side, scores) for side, scores in scored)
+        fwd_means, bwd_means = self._means = neighbourhood_means(fwd), neighbourhood_means(bwd)
+        self._best = (
+            _best("fwd", fwd, fwd_means, bwd_means),
+            _best("bwd", bwd, bwd_means, fwd_means),
+        )
 
     def figures(self) -> dict[str, float]:
         """Return the error rates in percent, by the names of `METRICS`."""
@@ -137,12 +140,15 @@ def _first(side: Neighbours) -> Ids:
     return np.where(side.cosines[:, 0] != 0, side.numbers[:, 0], -1)
 
 
-def _best(side: Neighbours, scores: Doubles) -> tuple[Ids, Doubles]:
+def _best(
+    direction: Direction, found: Neighbours, own_means: Doubles, other_means: Doubles
+) -> tuple[Ids, Doubles]:
     """The neighbours of best margin and their scores; -1 for those without any."""
-    rows = np.arange(len(side))
-    best = scores.argmax(axis=1)
-    chosen = scores[rows, best]
-    return np.where(np.isneginf(chosen), -1, side.numbers[rows, best]), chosen
+    margins = score_candidates(found, own_means, other_means, "ratio")
+    pairs = best_pairs(direction, np.arange(len(found)), found, margins)
+    scores = pairs["score"]
+    votes = pairs["tgt" if direction == "fwd" else "src"].astype(np.int64)
+    return np.where(np.isneginf(scores), -1, votes), scores
 
 
 def _error_rate(found: Ids) -> float:

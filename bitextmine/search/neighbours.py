@@ -42,6 +42,31 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def blocks(self, rows: int) -> Iterator[tuple[Ids, "Neighbours"]]:
+        """Yield the lists of at most so many sentences at a time, whose rows are their numbers."""
+        for start in range(0, len(self), rows):
+            stop = min(start + rows, len(self))
+            some = Neighbours(self.cosines[start:stop], self.numbers[start:stop])
+            yield np.arange(start, stop), some
+
+
+class NeighbourLists(Protocol):
+    """The lists of all sentences of a side, read some at a time: in memory, or in files."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def k(self) -> int:
+        """Neighbours a sentence has."""
+        ...
+
+    def blocks(self, rows: int) -> Iterator[tuple[Ids, Neighbours]]:
+        """Yield the numbers and the lists of at most so many sentences at a time.
+
+        The numbers in the lists are those of sentences of the other side.
+        """
+        ...
+
 
 # Of sentence numbers, 32 bits are enough for four thousand million a side.
 ENTRY = np.dtype([("cosine", "<f4"), ("number", "<u4")])

@@ -1,4 +1,8 @@
-"""The votes of all sentences of a side, from neighbour lists on disk."""
+"""Every sentence votes for its best candidate, and a retrieval keeps some of the votes as pairs.
+
+The candidates of a sentence are its k nearest neighbours; the best is the one of highest margin,
+which need not be the nearest. A vote is *mutual* if the other sentence votes for it in turn.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,148 +11,138 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitextmine.arrays import Bools, Doubles, Floats, Ids
+from bitextmine.arrays import Doubles, Ids
 from bitextmine.config import Margin, Retrieval
 from bitextmine.files import Scratch
-from bitextmine.search.neighbours import Neighbours, StoredNeighbours
+from bitextmine.search.neighbours import NeighbourLists, Neighbours
 from bitextmine.select.margin import (
     count_undefined,
     neighbourhood_means,
     score_candidates,
 )
-from bitextmine.select.outcomes import Fates
-from bitextmine.select.pairs import Records, make_records
+from bitextmine.select.outcomes import Outcomes
+from bitextmine.select.pairs import Pairs, make_pairs
 from bitextmine.workdir import Direction
 
-LOWEST = float(np.finfo(np.float64).min)
+BLOCK_CANDIDATES = 1 << 18  # As many are scored at a time, where memory allows: they fit a cache.
+SCORING_BYTES_A_CANDIDATE = 64
+
+Kept = Literal["none", "all", "mutual", "one-sided"]
+
+# For each retrieval: which direction votes first, which second, and the votes kept of each. The
+# second knows all votes of the first, so it can tell mutual ones. Both directions always vote,
+# since what becomes of a sentence depends on its best candidate. A mutual vote makes one pair, with
+# the score of the src sentence's vote, unless only those of tgt sentences are wanted.
+PLANS: dict[Retrieval, tuple[tuple[Direction, Kept], tuple[Direction, Kept]]] = {
+    "fwd":       (("bwd", "none"), ("fwd", "all")),
+    "bwd":       (("fwd", "none"), ("bwd", "all")),
+    "intersect": (("bwd", "none"), ("fwd", "mutual")),
+    "union":     (("fwd", "all"),  ("bwd", "one-sided")),
+    "max":       (("fwd", "all"),  ("bwd", "one-sided")),  # of which one-to-one matching takes some
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Best:
-    """The candidate that each of n sentences votes for.
+def best_pairs(direction: Direction, numbers: Ids, found: Neighbours, margins: Doubles) -> Pairs:
+    """Pair sentences with their candidates of best margin; the nearer one if margins tie.
 
-    Attributes
+    Parameters
     ----------
-    ids : ndarray of int64
-        Sentence numbers of the other side.
-    scores : ndarray of float64
-        The best margin of each sentence; -inf if none is defined.
-    cosines : ndarray of float32
-        Cosine of the sentence and its candidate.
+    direction : str
+        "fwd" if these are src sentences, "bwd" if they are tgt sentences.
+    numbers : ndarray of int64, shape (n,)
+        Of the sentences.
+    found : Neighbours
+        Their candidates.
+    margins : ndarray of float64, shape (n, k)
+        Of the candidates.
+
+    Returns
+    -------
+    Pairs
+        One for each sentence, in the order given; its score is -inf if no margin is defined.
     """
-
-    ids: Ids
-    scores: Doubles
-    cosines: Floats
-
-    def __getitem__(self, keep: Bools) -> "Best":
-        return Best(self.ids[keep], self.scores[keep], self.cosines[keep])
-
-
-def best_candidates(found: Neighbours, margins: Doubles) -> Best:
-    """Take the candidate of best margin of every sentence; the nearer one if margins tie."""
     rows, best = np.arange(len(found)), margins.argmax(axis=1)
-    return Best(found.numbers[rows, best], margins[rows, best], found.cosines[rows, best])
-
-
-Wanted = Literal["none", "all", "mutual", "single"]
-
-BLOCK_ENTRIES = 1 << 18  # candidates scored at a time, where memory allows: they fit a cache
-
-ENTRY_BYTES = 64  # that scoring takes for a candidate
+    votes = found.numbers[rows, best]
+    src, tgt = (numbers, votes) if direction == "fwd" else (votes, numbers)
+    return make_pairs(src, tgt, margins[rows, best], found.cosines[rows, best])
 
 
 @dataclass(frozen=True)
-class Electorate:
-    """One side's sentences on their way to a vote.
+class CandidateSide:
+    """The sentences of one side with their candidates.
 
     Attributes
     ----------
-    lists : StoredNeighbours
-        Their neighbours.
+    neighbours : NeighbourLists
+        The candidates.
     rows : int
         Sentences looked at together.
     means : ndarray of float64
         Of the neighbours of each sentence, by number.
     votes : ndarray of uint32
         The sentence of the other side that each votes for, by number.
-    fates : Fates
+    outcomes : Outcomes
         What becomes of each.
     """
 
-    lists: StoredNeighbours
+    neighbours: NeighbourLists
     rows: int
     means: Doubles
     votes: NDArray[np.uint32]
-    fates: Fates
+    outcomes: Outcomes
 
     @classmethod
-    def of(cls, lists: StoredNeighbours, scratch: Scratch, memory: int) -> "Electorate":
+    def of(cls, neighbours: NeighbourLists, scratch: Scratch, memory: int) -> "CandidateSide":
         """Make room for the sentences of some lists, and take their means."""
-        n, k = len(lists), lists.k
-        rows = max(min(BLOCK_ENTRIES, memory // ENTRY_BYTES) // k, 1)
+        n, k = len(neighbours), neighbours.k
+        rows = max(min(BLOCK_CANDIDATES, memory // SCORING_BYTES_A_CANDIDATE) // k, 1)
         means: NDArray[Any] = scratch.array(n, np.float64)
-        for numbers, found in lists.blocks(rows):
+        for numbers, found in neighbours.blocks(rows):
             means[numbers] = neighbourhood_means(found)
         votes: NDArray[Any] = scratch.array(n, np.uint32)
-        return cls(lists, rows, means, votes, Fates(scratch, n))
-
-
-# Who votes first, which of their votes are candidates for pairs, and which of the others'.
-# A pair that both sides vote for is one candidate: the src side's vote, but for "bwd".
-PLANS: dict[Retrieval, tuple[Direction, Wanted, Wanted]] = {
-    "fwd": ("bwd", "none", "all"),
-    "bwd": ("fwd", "none", "all"),
-    "intersect": ("bwd", "none", "mutual"),
-    "union": ("fwd", "all", "single"),
-    "max": ("fwd", "all", "single"),
-}
+        return cls(neighbours, rows, means, votes, Outcomes(scratch, n))
 
 
 @dataclass
-class Election:
-    """All votes of both sides.
+class Candidates:
+    """The candidates of all sentences of both sides.
 
     Attributes
     ----------
-    src, tgt : Electorate
+    src, tgt : CandidateSide
         The sides.
     margin : str
         What makes a candidate the best.
     threshold : float
-        Of the scores of candidates for pairs.
+        Least score of a vote that may be kept.
     undefined : int
         Candidates of undefined margin met so far.
     """
 
-    src: Electorate
-    tgt: Electorate
+    src: CandidateSide
+    tgt: CandidateSide
     margin: Margin
     threshold: float
     undefined: int = 0
 
-    def candidates(self, retrieval: Retrieval) -> Iterator[Records]:
-        """Let all sentences vote, and yield the candidates for pairs, in any order."""
-        first, of_first, of_second = PLANS[retrieval]
-        yield from self._direction(first, of_first)
-        yield from self._direction("bwd" if first == "fwd" else "fwd", of_second)
+    def vote(self, retrieval: Retrieval) -> Iterator[Pairs]:
+        """Let all sentences vote, and yield the votes that are kept, in any order."""
+        for direction, kept in PLANS[retrieval]:
+            yield from self._vote(direction, kept)
 
-    def _direction(self, direction: Direction, wanted: Wanted) -> Iterator[Records]:
-        """Let one side vote: its best candidates, and the one that is nearer if margins tie."""
-        own, other = (self.src, self.tgt) if direction == "fwd" else (self.tgt, self.src)
-        for numbers, found in own.lists.blocks(own.rows):
+    def _vote(self, direction: Direction, kept: Kept) -> Iterator[Pairs]:
+        """Let the sentences of one side vote, some at a time."""
+        fwd = direction == "fwd"
+        own, other = (self.src, self.tgt) if fwd else (self.tgt, self.src)
+        for numbers, found in own.neighbours.blocks(own.rows):
             margins = score_candidates(found, own.means[numbers], other.means, self.margin)
             self.undefined += count_undefined(margins)
-            best = best_candidates(found, margins)
-            own.votes[numbers] = best.ids
-            good = best.scores >= self.threshold
-            own.fates.reach_threshold(numbers[good])
-            if wanted in ("mutual", "single"):
-                good &= (other.votes[best.ids] == numbers) == (wanted == "mutual")
-            if wanted != "none":
-                yield _records(direction, numbers[good], best[good])
-
-
-def _records(direction: Direction, numbers: Ids, best: Best) -> Records:
-    src, tgt = (numbers, best.ids) if direction == "fwd" else (best.ids, numbers)
-    return make_records(src, tgt, best.scores, best.cosines)
+            pairs = best_pairs(direction, numbers, found, margins)
+            votes = pairs["tgt" if fwd else "src"]
+            own.votes[numbers] = votes
+            good = pairs["score"] >= self.threshold
+            own.outcomes.reach_threshold(numbers[good])
+            if kept in ("mutual", "one-sided"):
+                good &= (other.votes[votes] == numbers) == (kept == "mutual")
+            if kept != "none":
+                yield pairs[good]

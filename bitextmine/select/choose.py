@@ -1,18 +1,27 @@
-"""Choosing pairs among neighbour lists on disk, in memory that does not grow with them."""
+"""Choosing pairs among the neighbours of both sides, in memory that does not grow with them.
+
+First every sentence votes for its best candidate (`candidates`, which scores them with `margin`);
+then the votes that the retrieval keeps are sorted (`sorting`); then, from the best down, they are
+taken or not, and what becomes of every sentence is noted (`outcomes`).
+"""
 
 from dataclasses import dataclass
 
-from bitextmine.config import Retrieval, SelectConfig
+import numpy as np
+
+from bitextmine.config import SelectConfig
 from bitextmine.files import Scratch
-from bitextmine.search.neighbours import StoredNeighbours
-from bitextmine.select.candidates import LOWEST, Election, Electorate
-from bitextmine.select.outcomes import BEYOND_TOP, PAIRED, take_one_to_one
-from bitextmine.select.pairs import Records, StoredPairs
+from bitextmine.search.neighbours import NeighbourLists
+from bitextmine.select.candidates import Candidates, CandidateSide
+from bitextmine.select.outcomes import Outcome, take_one_to_one
+from bitextmine.select.pairs import Pairs, StoredPairs
 from bitextmine.select.sorting import PairSorter
+
+LOWEST = float(np.finfo(np.float64).min)  # An undefined margin is below any threshold.
 
 
 @dataclass(frozen=True)
-class StoredSelection:
+class Selection:
     """The pairs, and what became of every sentence and candidate.
 
     Attributes
@@ -20,29 +29,35 @@ class StoredSelection:
     pairs : StoredPairs
         What was selected, best first; as long as the scratch is open.
     counts : dict
-        As those of `bitextmine.select.in_memory.Selection`.
+        For each side: paired, and unpaired by reason; they add up to its
+        sentences. ``candidates`` and ``undefined_margins`` as computed.
     """
 
     pairs: StoredPairs
     counts: dict[str, dict[str, int] | int]
 
 
-def select_from_disk(
+def choose_pairs(
     scratch: Scratch,
-    fwd: StoredNeighbours,
-    bwd: StoredNeighbours,
+    fwd: NeighbourLists,
+    bwd: NeighbourLists,
     config: SelectConfig,
     threshold: float,
     memory: int,
-) -> StoredSelection:
+) -> Selection:
     """Choose the pairs among the neighbours of both sides.
+
+    Retrievals, in LASER's words: each sentence votes for its candidate of best margin;
+    "fwd" takes the src votes, "bwd" the tgt votes, "union" both, "intersect" those that
+    are mutual, and "max" goes through both from the best score down and takes every pair
+    whose two sentences are still free.
 
     Parameters
     ----------
     scratch : Scratch
         Takes 13 bytes a sentence and up to 48 bytes a pair.
-    fwd, bwd : StoredNeighbours
-        src to tgt and tgt to src; ids are sentence numbers of the other side.
+    fwd, bwd : NeighbourLists
+        src to tgt and tgt to src, by sentence numbers of the other side.
     config : SelectConfig
         Margin, retrieval, and the number of pairs wanted at most.
     threshold : float
@@ -53,8 +68,8 @@ def select_from_disk(
 
     Returns
     -------
-    StoredSelection
-        The same pairs, to the last bit, and the same counts as `select_pairs` gives.
+    Selection
+        The same to the last bit, whatever the memory and the order of the lists.
 
     Raises
     ------
@@ -63,37 +78,32 @@ def select_from_disk(
     WorkdirError
         A file of neighbours is missing or holds something else.
     """
-    src = Electorate.of(fwd, scratch, memory // 4)
-    tgt = Electorate.of(bwd, scratch, memory // 4)
-    election = Election(src, tgt, config.margin, max(threshold, LOWEST))
+    src = CandidateSide.of(fwd, scratch, memory // 4)
+    tgt = CandidateSide.of(bwd, scratch, memory // 4)
+    candidates = Candidates(src, tgt, config.margin, max(threshold, LOWEST))
     sorter = PairSorter(scratch, memory - memory // 4, most=len(fwd) + len(bwd))
-    for records in election.candidates(config.retrieval):
-        sorter.add(records)
-    pairs = StoredPairs(scratch)
-    for records in sorter.sorted():
-        good = _good(records, config.retrieval, election)
-        _keep(good, pairs, election, config.top)
+    for votes in candidates.vote(config.retrieval):
+        sorter.add(votes)
+    chosen = StoredPairs(scratch)
+    for pairs in sorter.sorted():
+        if config.retrieval == "max":
+            taken = take_one_to_one(pairs, src.outcomes, tgt.outcomes)
+            _keep(pairs[taken], chosen, candidates, config.top)
+        else:
+            _keep(pairs, chosen, candidates, config.top)
     counts: dict[str, dict[str, int] | int] = {
         "candidates": len(fwd) * fwd.k + len(bwd) * bwd.k,
-        "undefined_margins": election.undefined,
-        "src": src.fates.counts(),
-        "tgt": tgt.fates.counts(),
+        "undefined_margins": candidates.undefined,
+        "src": src.outcomes.counts(),
+        "tgt": tgt.outcomes.counts(),
     }
-    return StoredSelection(pairs, counts)
+    return Selection(chosen, counts)
 
 
-def _good(records: Records, retrieval: Retrieval, election: Election) -> Records:
-    """Return the pairs that the retrieval takes from the next ones of the sorted list."""
-    if retrieval != "max":
-        return records
-    src, tgt = election.src.fates, election.tgt.fates
-    return records[take_one_to_one(records["src"], records["tgt"], src, tgt)]
-
-
-def _keep(good: Records, pairs: StoredPairs, election: Election, top: int | None) -> None:
-    """Store the next good pairs as far as they are among the top, and note their sentences."""
-    room = len(good) if top is None else max(top - len(pairs), 0)
-    pairs.append(good[:room])
-    for fate, some in ((PAIRED, good[:room]), (BEYOND_TOP, good[room:])):
-        election.src.fates.match(some["src"], fate)
-        election.tgt.fates.match(some["tgt"], fate)
+def _keep(pairs: Pairs, chosen: StoredPairs, candidates: Candidates, top: int | None) -> None:
+    """Store the next pairs as far as they are among the top, and note their sentences."""
+    room = len(pairs) if top is None else max(top - len(chosen), 0)
+    chosen.append(pairs[:room])
+    for outcome, some in ((Outcome.PAIRED, pairs[:room]), (Outcome.BEYOND_TOP, pairs[room:])):
+        candidates.src.outcomes.improve(some["src"], outcome)
+        candidates.tgt.outcomes.improve(some["tgt"], outcome)

@@ -7,7 +7,7 @@ cosine of the k nearest neighbours of both its sentences (Artetxe and Schwenk
 neighbours in the sentence's own direction, the candidate included.
 """
 
-from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
@@ -16,50 +16,6 @@ from bitextmine.config import Margin
 from bitextmine.search.neighbours import Neighbours
 
 LEAST_MEAN = 1e-3  # below it a ratio says nothing: 0.05 / 0.01 would score 5
-
-
-@dataclass(frozen=True)
-class Margins:
-    """The margin of every candidate.
-
-    Attributes
-    ----------
-    fwd : ndarray of float64, shape (n_src, k)
-        Margin of each src sentence with each of its neighbours.
-    bwd : ndarray of float64, shape (n_tgt, k)
-        Margin of each tgt sentence with each of its neighbours.
-    undefined : int
-        Candidates whose margin is undefined: the mean of their neighbourhoods is not
-        positive, or the cosine is exactly 0, as with a vector that could not be used.
-        They score -inf, and are never selected.
-    """
-
-    fwd: Doubles
-    bwd: Doubles
-    undefined: int
-
-
-def compute_margins(fwd: Neighbours, bwd: Neighbours, margin: Margin) -> Margins:
-    """Score all candidates of both directions.
-
-    Parameters
-    ----------
-    fwd, bwd : Neighbours
-        src to tgt (n_src, k) and tgt to src (n_tgt, k); ids are row numbers.
-    margin : str
-        "ratio": cosine / mean of both neighbourhoods; 1.0 means no closer than
-        they are. "distance": cosine - that mean. "absolute": the cosine alone.
-
-    Returns
-    -------
-    Margins
-        In float64, since the two directions must agree on a pair to the last bit.
-    """
-    fwd_means, bwd_means = neighbourhood_means(fwd), neighbourhood_means(bwd)
-    fwd_scores = score_candidates(fwd, fwd_means, bwd_means, margin)
-    bwd_scores = score_candidates(bwd, bwd_means, fwd_means, margin)
-    undefined = count_undefined(fwd_scores) + count_undefined(bwd_scores)
-    return Margins(fwd_scores, bwd_scores, undefined)
 
 
 def neighbourhood_means(found: Neighbours) -> Doubles:
@@ -88,12 +44,16 @@ def score_candidates(
     other_means : ndarray of float64
         The means of all sentences of the other side, by number.
     margin : str
-        As for `compute_margins`.
+        "ratio": cosine / mean of both neighbourhoods; 1.0 means no closer than
+        they are. "distance": cosine - that mean. "absolute": the cosine alone.
 
     Returns
     -------
     ndarray of float64, shape (n, k)
-        A pair has the same score from either side, since a sum of two has no order.
+        -inf where undefined: the cosine is exactly 0, as with a vector that could not be
+        used, or, for a ratio, the mean is below `LEAST_MEAN`. Such a candidate is never selected.
+        In float64, since the two directions must agree on a pair to the last bit: they do,
+        as a sum of two has no order.
     """
     around = other_means[found.numbers]
     around += own_means[:, None]
@@ -109,9 +69,14 @@ def count_undefined(scores: Doubles) -> int:
 def _score(cosines: Doubles, around: Doubles, margin: Margin) -> Doubles:
     """Apply one of the three margins to cosines and the means around them."""
     defined = cosines != 0
-    if margin == "absolute":
-        return np.where(defined, cosines, -np.inf)
-    if margin == "distance":
-        return np.where(defined, cosines - around, -np.inf)
-    defined &= around >= LEAST_MEAN
-    return np.where(defined, cosines / np.where(defined, around, 1.0), -np.inf)
+    match margin:
+        case "absolute":
+            scores = cosines
+        case "distance":
+            scores = cosines - around
+        case "ratio":
+            defined &= around >= LEAST_MEAN
+            scores = cosines / np.where(defined, around, 1.0)
+        case _:
+            assert_never(margin)
+    return np.where(defined, scores, -np.inf)

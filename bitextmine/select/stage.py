@@ -7,7 +7,7 @@ from bitextmine.config import SelectConfig, settings_of
 from bitextmine.encode.choice import ModelChoice
 from bitextmine.runcard import Run
 from bitextmine.search.neighbours import StoredNeighbours
-from bitextmine.select.choose import select_from_disk
+from bitextmine.select.choose import choose_pairs
 from bitextmine.select.pairs import StoredPairs
 from bitextmine.select.threshold import default_threshold
 
@@ -60,7 +60,7 @@ def select(
         info = ModelChoice.of(run.workdir).info
         threshold = default_threshold(info, config, asked_k, run.card)
         memory = run.engine.resources("cpu").memory
-        selection = select_from_disk(run.scratch, fwd, bwd, config, threshold.value, memory)
+        selection = choose_pairs(run.scratch, fwd, bwd, config, threshold.value, memory)
     if min(fwd.k, bwd.k) < asked_k:
         run.card.show(f"a side has fewer than {asked_k} sentences: margins say little")
     facts = {

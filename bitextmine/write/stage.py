@@ -7,8 +7,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bitextmine.config import STDIN, OutputConfig, settings_of
 from bitextmine.counts import run_counts
 from bitextmine.encode.choice import ModelChoice
@@ -199,8 +197,8 @@ def pair_records(
 
 
 def _fetched(pairs: Pairs, src: Sentences, tgt: Sentences) -> Iterator[Pair]:
-    scores = zip(pairs.scores.tolist(), pairs.cosines.astype(np.float64).tolist(), strict=True)
-    texts = zip(src.fetch(pairs.src), tgt.fetch(pairs.tgt), strict=True)
+    scores = zip(pairs["score"].tolist(), pairs["cosine"].tolist(), strict=True)
+    texts = zip(src.fetch(pairs["src"]), tgt.fetch(pairs["tgt"]), strict=True)
     for (score, cosine), ((s, s_origin), (t, t_origin)) in zip(scores, texts, strict=True):
         yield Pair(score, cosine, s, t, s_origin, t_origin)
 

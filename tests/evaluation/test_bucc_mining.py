@@ -9,7 +9,7 @@ from toy import src_line, tgt_line
 from bitextmine import MineConfig, mine
 from bitextmine.config import EncodeConfig
 from bitextmine.errors import InputError, UsageError
-from bitextmine.evaluation.bucc_mining import Protocol, mine_task
+from bitextmine.evaluation.bucc_mining import BuccProtocol, mine_task
 from bitextmine.evaluation.bucc_report import OWN, TUNED_HERE, evaluate_bucc
 from bitextmine.evaluation.bucc_task import BuccTask, read_task, read_tuning_task
 from bitextmine.evaluation.trials import NamedModel, resolve_models
@@ -59,7 +59,7 @@ def test_what_is_scored_is_what_the_program_mines(task: BuccTask) -> None:
 @pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize(("protocol", "searched", "repeated"), [("laser", 3, 1), ("msimcse", 4, 0)])
 def test_protocols_differ_in_what_becomes_of_equal_sentences(
-    tmp_path: Path, protocol: Protocol, searched: int, repeated: int
+    tmp_path: Path, protocol: BuccProtocol, searched: int, repeated: int
 ) -> None:
     src = ["alpha 11 beta", "gamma 22 delta", "alpha 11 beta", "zeta 33 eta"]
     tgt = ["gamma 22 delta x", "alpha 11 beta x", "zeta 33 eta x"]

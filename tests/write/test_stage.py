@@ -1,5 +1,6 @@
 """Pairs get their texts a few at a time or all at once, to the same effect."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from bitextmine.config import OutputConfig, ShardConfig
 from bitextmine.files import Scratch
 from bitextmine.pipeline import shard
 from bitextmine.runcard import RunCard
-from bitextmine.select.pairs import Pairs, StoredPairs, make_records
+from bitextmine.select.pairs import StoredPairs, make_pairs
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Workdir
 from bitextmine.write.records import Pair
@@ -32,18 +33,25 @@ def sharded(tmp_path: Path) -> tuple[Workdir, ShardConfig]:
     return workdir, config
 
 
-def some_pairs() -> Pairs:
+@pytest.fixture
+def pairs(tmp_path: Path) -> Iterator[StoredPairs]:
     random = np.random.default_rng(0)
     scores = np.sort(random.random(N))[::-1].copy()
     cosines = random.random(N, dtype=np.float32)
-    return Pairs(random.permutation(N), random.permutation(N), scores, cosines)
+    with Scratch(tmp_path) as scratch:
+        stored = StoredPairs(scratch)
+        stored.append(make_pairs(random.permutation(N), random.permutation(N), scores, cosines))
+        yield stored
 
 
 @pytest.mark.parametrize("memory", [0, 7 * PAIR_BYTES, 1 << 30])
 def test_texts_of_stored_pairs_are_read_as_memory_allows(
-    sharded: tuple[Workdir, ShardConfig], memory: int, monkeypatch: pytest.MonkeyPatch
+    sharded: tuple[Workdir, ShardConfig],
+    pairs: StoredPairs,
+    memory: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pairs, fetched = some_pairs(), []
+    fetched = []
     wanted = list(pair_records(*sharded, pairs))
     fetch = Sentences.fetch
 
@@ -52,17 +60,18 @@ def test_texts_of_stored_pairs_are_read_as_memory_allows(
         return fetch(side, numbers)
 
     monkeypatch.setattr(Sentences, "fetch", noted)
-    with Scratch(sharded[0].root) as scratch:
-        stored = StoredPairs(scratch)
-        stored.append(make_records(pairs.src, pairs.tgt, pairs.scores, pairs.cosines))
-        assert list(pair_records(*sharded, stored, memory)) == wanted
+    assert list(pair_records(*sharded, pairs, memory)) == wanted
     assert max(fetched) <= max(memory // PAIR_BYTES, 1)
-    assert [pair.src for pair in wanted] == [f"src {number} 語" for number in pairs.src]
-    assert [pair.tgt_origin.line for pair in wanted] == (pairs.tgt + 1).tolist()
+    scores, src, tgt, cosines = zip(*pairs.read().tolist(), strict=True)
+    assert [(pair.score, pair.cosine) for pair in wanted] == list(zip(scores, cosines, strict=True))
+    assert [pair.src for pair in wanted] == [f"src {number} 語" for number in src]
+    assert [pair.tgt_origin.line for pair in wanted] == [number + 1 for number in tgt]
 
 
-def test_pairs_that_go_nowhere_are_given_back(sharded: tuple[Workdir, ShardConfig]) -> None:
-    records = pair_records(*sharded, some_pairs())
+def test_pairs_that_go_nowhere_are_given_back(
+    sharded: tuple[Workdir, ShardConfig], pairs: StoredPairs
+) -> None:
+    records = pair_records(*sharded, pairs)
     given = write_results(records, OutputConfig(), ("de", "en"), None)
     assert len(given) == N
     assert isinstance(given[0], Pair)
