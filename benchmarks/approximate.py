@@ -29,8 +29,8 @@ from bitextmine.encoders.registry import encoder_info
 from bitextmine.encoders.use_m3.m3_encoder import UseM3
 from bitextmine.machine import usable_threads
 from bitextmine.search.approximate import lookup as approximate
-from bitextmine.search.approximate.building import build_index
 from bitextmine.search.approximate.factory import HNSW, ivf_factory, lists_read, number_of_lists
+from bitextmine.search.approximate.index import build_index
 from bitextmine.search.approximate.lookup import exchange, search_index
 from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.method import choose_method
@@ -87,9 +87,9 @@ def vectors(task: str, side: str, work: Path) -> Halfs:
 
 def exact(src: Halfs, tgt: Halfs) -> Found:
     """Search exactly, as the program does."""
-    ids = np.arange(len(src)), np.arange(len(tgt))
+    numbers = np.arange(len(src)), np.arange(len(tgt))
     lists, seconds = timed(
-        lambda: two_way_neighbours(src, tgt, k=K, src_ids=ids[0], tgt_ids=ids[1])
+        lambda: two_way_neighbours(src, tgt, k=K, src_numbers=numbers[0], tgt_numbers=numbers[1])
     )
     return Found(*lists, {"search": seconds})
 
@@ -97,7 +97,7 @@ def exact(src: Halfs, tgt: Halfs) -> Found:
 def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found:
     """Search with an index over each side, as the program does."""
     sides = {"src": Rows([src]), "tgt": Rows([tgt])}
-    ids = {side: np.arange(len(rows)) for side, rows in sides.items()}
+    numbers = {side: np.arange(len(rows)) for side, rows in sides.items()}
     threads = usable_threads(0)
     seconds, lists = {"build": 0.0, "search": 0.0}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -107,7 +107,7 @@ def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found
                 build_index,
                 path,
                 rows,
-                ids[side],
+                numbers[side],
                 factory=factory(*rows.shape),
                 seed=SEED,
                 threads=threads,
@@ -117,9 +117,9 @@ def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found
                 search_index,
                 path,
                 sides[asking],
-                ids[asking],
+                numbers[asking],
                 rows,
-                ids[side],
+                numbers[side],
                 k=K,
                 threads=threads,
             )
@@ -129,8 +129,8 @@ def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found
             seconds["search"] += searched
     (fwd, bwd), exchanged = timed(
         lambda: (
-            exchange(ids["src"], lists["src"], [(ids["tgt"], lists["tgt"])]),
-            exchange(ids["tgt"], lists["tgt"], [(ids["src"], lists["src"])]),
+            exchange(numbers["src"], lists["src"], [(numbers["tgt"], lists["tgt"])]),
+            exchange(numbers["tgt"], lists["tgt"], [(numbers["src"], lists["src"])]),
         )
     )
     return Found(fwd, bwd, seconds | {"exchange": exchanged})

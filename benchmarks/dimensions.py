@@ -211,7 +211,7 @@ def mined(vectors: tuple[Stored, Stored], gold: set[tuple[int, int]]) -> Mined:
     """Search both ways and mine: ratio margin, one to one."""
     src, tgt = vectors
     ids = np.arange(len(src)), np.arange(len(tgt))
-    search = partial(two_way_neighbours, src, tgt, k=K, src_ids=ids[0], tgt_ids=ids[1])
+    search = partial(two_way_neighbours, src, tgt, k=K, src_numbers=ids[0], tgt_numbers=ids[1])
     (fwd, bwd), seconds = timed(search)
     means: list[Floats] = [side.cosines.mean(axis=1) for side in (fwd, bwd)]
     around = means[0][:, None], means[1][:, None]

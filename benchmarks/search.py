@@ -84,8 +84,8 @@ def corpora(n: int, d: int, cache: Path) -> tuple[Halfs, Halfs, str]:
 
 def ours(src: Halfs, tgt: Halfs, k: int, gemm: GemmName) -> None:
     """Both directions in one pass."""
-    src_ids, tgt_ids = np.arange(len(src)), np.arange(len(tgt))
-    two_way_neighbours(src, tgt, k=k, src_ids=src_ids, tgt_ids=tgt_ids, gemm=gemm)
+    src_numbers, tgt_numbers = np.arange(len(src)), np.arange(len(tgt))
+    two_way_neighbours(src, tgt, k=k, src_numbers=src_numbers, tgt_numbers=tgt_numbers, gemm=gemm)
 
 
 def faiss_twice(faiss: Any, src: Halfs, tgt: Halfs, k: int) -> None:

@@ -118,8 +118,8 @@ def _search(src: _Corpus, tgt: _Corpus, task: BuccTask, threads: int) -> Scored:
         src.vectors,
         tgt.vectors,
         k=K,
-        src_ids=np.arange(len(src.lines)),
-        tgt_ids=np.arange(len(tgt.lines)),
+        src_numbers=np.arange(len(src.lines)),
+        tgt_numbers=np.arange(len(tgt.lines)),
         threads=usable_threads(threads),
     )
     pairs = select_pairs(fwd, bwd, SelectConfig(), LOWEST).pairs

@@ -80,7 +80,7 @@ class AlignedSearch:
         ids = np.arange(len(src))
         self._units = tuple(unit_halfs(side, src.shape, "the encoder")[0] for side in (src, tgt))
         fwd, bwd = two_way_neighbours(
-            *self._units, k=K, src_ids=ids, tgt_ids=ids, threads=usable_threads(threads)
+            *self._units, k=K, src_numbers=ids, tgt_numbers=ids, threads=usable_threads(threads)
         )
         margins = compute_margins(fwd, bwd, "ratio")
         self._means = tuple(side.cosines.mean(axis=1, dtype=np.float64) for side in (fwd, bwd))

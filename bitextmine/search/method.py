@@ -99,7 +99,7 @@ def choose_method(
         FAISS is missing, or cannot build what is asked for, or the memory is too small for it.
     """
     exact_s = _exact_seconds(n_src, n_tgt, dim, devices, threads)
-    told = f"exact: about {told_seconds(exact_s)} for {n_src:,} x {n_tgt:,} sentences"
+    told = f"exact: about {format_seconds(exact_s)} for {n_src:,} x {n_tgt:,} sentences"
     exact = Method("exact", "", "", told, exact_s, None)
     name = search_method(asked)
     small = min(n_src, n_tgt) < LEAST_INDEXED
@@ -115,7 +115,7 @@ def choose_method(
         return _checked(_ivf(exact, n_src, n_tgt, dim, k, threads), n_src, n_tgt, dim, memory)
     factory = HNSW if name == "hnsw" else name
     kind = "hnsw" if name == "hnsw" else "factory"
-    reason = f"{factory}, as asked; exact would take about {told_seconds(exact_s)}"
+    reason = f"{factory}, as asked; exact would take about {format_seconds(exact_s)}"
     method = Method(kind, factory, factory, reason, exact_s, None)
     return _checked(method, n_src, n_tgt, dim, memory)
 
@@ -135,7 +135,7 @@ def _indexed_if_possible(
     """Take an index, unless it cannot be built here; then exact search says what it would take."""
     ivf = _ivf(exact, n_src, n_tgt, dim, k, threads)
     assert ivf.index_seconds is not None, "what an index of lists takes is known"
-    told = f"{exact.reason}; an index would take about {told_seconds(ivf.index_seconds)}"
+    told = f"{exact.reason}; an index would take about {format_seconds(ivf.index_seconds)}"
     if not has_faiss():
         return replace(exact, reason=f"{told}, and needs pip install 'bitextmine[cpu]'")
     sides = ((ivf.src_factory, n_src), (ivf.tgt_factory, n_tgt))
@@ -152,8 +152,8 @@ def _ivf(exact: Method, n_src: int, n_tgt: int, dim: int, k: int, threads: int) 
         n_tgt, n_src, dim, k, threads
     )
     reason = (
-        f"ivf: exact would take about {told_seconds(exact.exact_seconds)}, an index about"
-        f" {told_seconds(seconds)} on {threads} cores"
+        f"ivf: exact would take about {format_seconds(exact.exact_seconds)}, an index about"
+        f" {format_seconds(seconds)} on {threads} cores"
     )
     factories = ivf_factory(n_src, dim), ivf_factory(n_tgt, dim)
     return Method("ivf", *factories, reason, exact.exact_seconds, seconds)
@@ -192,7 +192,7 @@ def _index_seconds(n: int, n_queries: int, dim: int, k: int, threads: int) -> fl
     return (10 * sample * a_list + n_queries * query) / threads + n * a_list
 
 
-def told_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Say a duration as people do: 40 s, 3 min, 9 h, 2 days."""
     for unit, length, least in (("days", 86400, 2), ("h", 3600, 1.5), ("min", 60, 1.5)):
         if seconds >= least * length:

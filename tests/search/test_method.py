@@ -10,7 +10,7 @@ from bitextmine.errors import UsageError
 from bitextmine.search import method
 from bitextmine.search.approximate import factory as index_plan
 from bitextmine.search.approximate.factory import HNSW
-from bitextmine.search.method import Method, choose_method, told_seconds
+from bitextmine.search.method import Method, choose_method, format_seconds
 
 
 @pytest.fixture(autouse=True)
@@ -104,4 +104,4 @@ def test_a_method_can_be_stored_and_read_again(asked: str) -> None:
     [(0.1, "1 s"), (40, "40 s"), (89, "89 s"), (180, "3 min"), (9 * 3600, "9 h"), (3e5, "3 days")],
 )
 def test_durations_are_told_as_people_do(seconds: float, told: str) -> None:
-    assert told_seconds(seconds) == told
+    assert format_seconds(seconds) == told

@@ -21,9 +21,9 @@ from bitextmine.arrays import Doubles, Ids, Stored
 from bitextmine.errors import WorkdirError
 from bitextmine.progress import Advance
 from bitextmine.search.approximate.factory import candidates, lists_read, load_faiss, one_thread
-from bitextmine.search.exact.proof import as_neighbours, search_exactly
+from bitextmine.search.exact.proof import search_in_float64, unpack_neighbours
 from bitextmine.search.exact.shortlists import EMPTY, Keys, pack, positions, similarities
-from bitextmine.search.exact.side import Side, pair_cosines
+from bitextmine.search.exact.side import SearchSide, pair_cosines
 from bitextmine.search.exact.workers import share_out
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
@@ -87,8 +87,10 @@ def search_index(
     k = min(k, len(others))
     if not len(queries) or not k:
         return Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), int))
-    own = Side.prepare(queries, query_numbers, name="searched", n_workers=threads)
-    other = Side.arrange(others, other_numbers, name="indexed")  # not measured: it may be large
+    own = SearchSide.prepare(queries, query_numbers, name="searched", n_workers=threads)
+    other = SearchSide.arrange(
+        others, other_numbers, name="indexed"
+    )  # not measured: it may be large
     index, n_workers = _on_device(_opened(path, others, candidates(k)), devices, threads)
     search = _Search(index, own, other, k, np.full((len(own), k), EMPTY, np.int64))
     blocks = _reported(own.blocks(QUERIES), progress or (lambda n_queries: None))
@@ -97,10 +99,10 @@ def search_index(
     missing = np.flatnonzero(search.keys[:, -1] == EMPTY)
     if len(missing):
         LOG.info("%d of %d sentences are searched exactly: lists too short", len(missing), len(own))
-        measured = Side.prepare(others, other_numbers, name="indexed", n_workers=threads)
+        measured = SearchSide.prepare(others, other_numbers, name="indexed", n_workers=threads)
         floor = np.full(len(missing), -np.inf, np.float32)
-        search.keys[missing] = search_exactly(own, missing, floor, measured, k)
-    return as_neighbours(search.keys, own, other)
+        search.keys[missing] = search_in_float64(own, missing, floor, measured, k)
+    return unpack_neighbours(search.keys, own, other)
 
 
 def _reported(blocks: Iterable[tuple[int, int]], progress: Advance) -> Iterator[tuple[int, int]]:
@@ -115,8 +117,8 @@ class _Search:
     """An index, who asks, who is found, and the answers so far."""
 
     index: Any
-    own: Side
-    other: Side
+    own: SearchSide
+    other: SearchSide
     k: int
     keys: Keys  # (n, k): exact cosines and positions, packed
 
@@ -139,16 +141,16 @@ class _Search:
             self.keys[own] = rank_candidates(self.own, own, some, self.other, self.k)
 
 
-def rank_candidates(own: Side, rows: Ids, found: Ids, other: Side, k: int) -> Keys:
+def rank_candidates(own: SearchSide, rows: Ids, found: Ids, other: SearchSide, k: int) -> Keys:
     """Rank candidates by exact cosine, then by position.
 
     Parameters
     ----------
-    own, rows : Side and ndarray of int64, shape (n,)
+    own, rows : SearchSide and ndarray of int64, shape (n,)
         Whose candidates they are, by position.
     found : ndarray of int64, shape (n, c)
         Positions on the other side; -1 where there is none.
-    other : Side
+    other : SearchSide
         Need not be measured.
     k : int
         How many to keep, at most c.
@@ -161,7 +163,7 @@ def rank_candidates(own: Side, rows: Ids, found: Ids, other: Side, k: int) -> Ke
     owners, slots = np.nonzero(found >= 0)
     wanted, places = np.unique(found[owners, slots], return_inverse=True)
     vectors = other.take(wanted)
-    gathered = Side(Rows([vectors]), other.ids[wanted], None, _lengths(vectors))
+    gathered = SearchSide(Rows([vectors]), other.numbers[wanted], None, _lengths(vectors))
     cosines = pair_cosines(own, rows[owners], gathered, places)
     keys = np.full((len(found), max(k, found.shape[1])), EMPTY, np.int64)
     keys[owners, slots] = pack(cosines, wanted[places])
@@ -170,7 +172,7 @@ def rank_candidates(own: Side, rows: Ids, found: Ids, other: Side, k: int) -> Ke
 
 
 def _lengths(vectors: Stored) -> Doubles:
-    """Norms, infinite for a zero vector: what a measured `Side` has, for a few vectors in cache.
+    """Norms of a few vectors in cache, as a measured `SearchSide` has them: infinite for zero.
 
     That they are finite was checked when they were indexed.
     """
@@ -236,7 +238,7 @@ def exchange(
     numbers : ndarray of int64, shape (n,)
         The sentence numbers of some sentences of one side; unique.
     own : Neighbours
-        Their neighbours, (n, k): exact cosines, ids are numbers of the other side.
+        Their neighbours, (n, k): exact cosines, and numbers of the other side.
     offered : iterable of (numbers, Neighbours)
         All lists of the other side, in any order and blocks.
 

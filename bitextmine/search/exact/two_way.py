@@ -20,10 +20,10 @@ import torch
 from bitextmine.arrays import Ids, Stored
 from bitextmine.progress import Advance
 from bitextmine.search.exact.precision import GemmName, Precision, choose_dtype, measure_precision
-from bitextmine.search.exact.proof import Ranking, as_neighbours
+from bitextmine.search.exact.proof import Ranking, unpack_neighbours
 from bitextmine.search.exact.score_block import TILE, ScoreBlock
 from bitextmine.search.exact.shortlists import Keys, Shortlists
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.exact.workers import share_out
 from bitextmine.search.gpu.device_search import search_on_device
 from bitextmine.search.neighbours import Neighbours
@@ -54,7 +54,7 @@ class _Plan:
             for at in range(start, stop, block)
         ]
 
-    def factor(self, side: Side, lists: Shortlists) -> torch.Tensor:
+    def factor(self, side: SearchSide, lists: Shortlists) -> torch.Tensor:
         """Unit rows of a block, in the format of the product."""
         return side.unit_rows(lists.start, lists.stop).to(self.precision.dtype)
 
@@ -78,8 +78,8 @@ def two_way_neighbours(
     tgt: Rows | Stored,
     *,
     k: int,
-    src_ids: Ids,
-    tgt_ids: Ids,
+    src_numbers: Ids,
+    tgt_numbers: Ids,
     device: str = "cpu",
     threads: int | None = None,
     gemm: GemmName = "auto",
@@ -89,7 +89,7 @@ def two_way_neighbours(
 ) -> tuple[Neighbours, Neighbours]:
     """Find the k nearest tgt sentences of every src sentence, and the reverse.
 
-    Sentences are ranked by cosine rounded to float32, equal cosines by ascending id. The
+    Sentences are ranked by cosine rounded to float32, equal cosines by ascending number. The
     cosine with a zero vector is 0.
 
     Parameters
@@ -99,7 +99,7 @@ def two_way_neighbours(
         most 2), int8 rows any length.
     k : int
         Neighbours a sentence gets; fewer if the other side has fewer.
-    src_ids, tgt_ids : ndarray of int64, shapes (n,) and (m,)
+    src_numbers, tgt_numbers : ndarray of int64, shapes (n,) and (m,)
         Unique, in any order.
     device : str
         "cpu", or a GPU such as "cuda:0", which the package `device` serves.
@@ -121,7 +121,7 @@ def two_way_neighbours(
     Raises
     ------
     ValueError
-        If shapes or dtypes disagree, k < 1, or ids repeat.
+        If shapes or dtypes disagree, k < 1, or numbers repeat.
     EncoderError
         If a vector is not finite or longer than 2.
     UsageError
@@ -132,8 +132,13 @@ def two_way_neighbours(
     progress = progress or (lambda n_pairs: None)
     with _torch_set(threads) as n_threads:
         on_device = device != "cpu" and len(src) > 0 < len(tgt)  # which measures what it gets
-        prepare = Side.arrange if on_device else partial(Side.prepare, n_workers=n_threads)
-        src_side, tgt_side = prepare(src, src_ids, name="src"), prepare(tgt, tgt_ids, name="tgt")
+        prepare = (
+            SearchSide.arrange if on_device else partial(SearchSide.prepare, n_workers=n_threads)
+        )
+        src_side, tgt_side = (
+            prepare(src, src_numbers, name="src"),
+            prepare(tgt, tgt_numbers, name="tgt"),
+        )
         if not len(src_side) or not len(tgt_side):
             fwd, bwd = _no_keys(src_side, tgt_side, k), _no_keys(tgt_side, src_side, k)
         elif not on_device:
@@ -148,15 +153,19 @@ def two_way_neighbours(
             fwd, bwd = search_on_device(
                 src_side, tgt_side, k, device, threads=n_threads, progress=progress
             )
-        return as_neighbours(fwd, src_side, tgt_side), as_neighbours(bwd, tgt_side, src_side)
+        return unpack_neighbours(fwd, src_side, tgt_side), unpack_neighbours(
+            bwd, tgt_side, src_side
+        )
 
 
-def _no_keys(own: Side, other: Side, k: int) -> Keys:
+def _no_keys(own: SearchSide, other: SearchSide, k: int) -> Keys:
     """What a search finds when there is nothing on one side."""
     return np.empty((len(own), min(k, len(other))), np.int64)
 
 
-def _search(plan: _Plan, src: Side, tgt: Side, k: int, progress: Advance) -> tuple[Keys, Keys]:
+def _search(
+    plan: _Plan, src: SearchSide, tgt: SearchSide, k: int, progress: Advance
+) -> tuple[Keys, Keys]:
     """Compare everything with everything, block by block, and rank what was nominated."""
     fwd, bwd = Ranking(src, tgt, k), Ranking(tgt, src, k)
     row_bytes = src.vectors.shape[1] * plan.precision.dtype.itemsize
@@ -174,8 +183,8 @@ def _search(plan: _Plan, src: Side, tgt: Side, k: int, progress: Advance) -> tup
 
 def _tasks(
     plan: _Plan,
-    src: Side,
-    tgt: Side,
+    src: SearchSide,
+    tgt: SearchSide,
     src_lists: list[Shortlists],
     tgt_lists: list[Shortlists],
     progress: Advance,

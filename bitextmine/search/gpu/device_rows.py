@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bitextmine.arrays import Floats
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.kernels import ROW_TILE, Kernels
 
 _EVEN = 8  # numbers: with 16-byte rows, tensor cores work at full speed
@@ -27,7 +27,7 @@ class DeviceRows:
     vectors : Tensor of float16, shape (padded(n), width)
         Anything finite or not stands in the rows from n on; columns from d on are 0.
     lengths : Tensor of float64, shape (padded(n),)
-        As in `Side`.
+        As in `SearchSide`.
     scales : Tensor of float32, shape (padded(n),)
         Reciprocals of the lengths. Negative for what must not be found: rows from n on, and
         zero vectors that come after k others.
@@ -65,7 +65,7 @@ class DeviceRows:
         return self.n
 
     def measured(self, kernels: Kernels) -> Tensor:
-        """Norms of the vectors, (n,): the bits of `Side.prepare`, as the sums are exact."""
+        """Norms of the vectors, (n,): the bits of `SearchSide.prepare`, as the sums are exact."""
         rows = torch.arange(self.n, device=self.vectors.device)
         return kernels.pair_dots(self.vectors, rows, self.vectors, rows).sqrt_()
 
@@ -102,7 +102,7 @@ class Scales:
     first k are known, lengths must be measured from position 0 on.
     """
 
-    def __init__(self, side: Side, k: int) -> None:
+    def __init__(self, side: SearchSide, k: int) -> None:
         self._side, self._k = side, k
         self._kept = np.flatnonzero(np.isinf(side.lengths))[:k]
 

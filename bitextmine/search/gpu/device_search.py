@@ -19,19 +19,19 @@ import torch
 from bitextmine.errors import UsageError
 from bitextmine.progress import Advance
 from bitextmine.search.exact.shortlists import Keys
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.feed import stream_of
 from bitextmine.search.gpu.found import Found
 from bitextmine.search.gpu.kernels import Kernels, choose_kernels
 from bitextmine.search.gpu.resident import PanelSearch
-from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_bytes
+from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_device_bytes
 
 LOG = logging.getLogger(__name__)
 
 
 def search_on_device(
-    src: Side,
-    tgt: Side,
+    src: SearchSide,
+    tgt: SearchSide,
     k: int,
     device: str,
     *,
@@ -44,7 +44,7 @@ def search_on_device(
 
     Parameters
     ----------
-    src, tgt : Side
+    src, tgt : SearchSide
         Need not be measured: that is done on the device.
     device : str
         Such as "cuda:0". "cpu" serves to try the code.
@@ -73,7 +73,7 @@ def search_on_device(
     where = torch.device(device)
     with _device_set(where):
         kernels = kernels or choose_kernels(where)
-        sizes = sizes or fitting_sizes(free_bytes(where), src.vectors.shape[1], k)
+        sizes = sizes or fitting_sizes(free_device_bytes(where), src.vectors.shape[1], k)
         swapped = _traffic(tgt, src, sizes) < _traffic(src, tgt, sizes)
         sides = (tgt, src) if swapped else (src, tgt)
         found = Found.nothing(*sides, k)
@@ -92,8 +92,8 @@ def search_on_device(
 
 
 def _go_on(
-    resident: Side,
-    streamed: Side,
+    resident: SearchSide,
+    streamed: SearchSide,
     found: Found,
     sizes: Sizes,
     kernels: Kernels,
@@ -133,7 +133,7 @@ def _out_of_memory(error: RuntimeError) -> bool:
     )
 
 
-def _traffic(resident: Side, streamed: Side, sizes: Sizes) -> int:
+def _traffic(resident: SearchSide, streamed: SearchSide, sizes: Sizes) -> int:
     """Rows brought to the device."""
     return len(resident) + sizes.fit(len(resident), 1).passes(len(resident)) * len(streamed)
 

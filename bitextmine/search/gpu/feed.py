@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.cuda import Stream
 
 from bitextmine.arrays import Stored
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.device_rows import DeviceRows, Scales
 from bitextmine.search.gpu.kernels import PLAIN, Kernels
 
@@ -68,7 +68,7 @@ class Load:
     `claims` says that it is the first one, and that the room must be free.
     """
 
-    side: Side
+    side: SearchSide
     scales: Scales
     into: DeviceRows
     claims: Room | None = None
@@ -114,7 +114,7 @@ class PinnedCopies:
             _measure(load, self._kernels)
             return mark(self._device)
 
-    def _bring(self, side: Side, start: int, into: Tensor) -> None:
+    def _bring(self, side: SearchSide, start: int, into: Tensor) -> None:
         """Bring no more rows than a buffer holds."""
         self._turn = (self._turn + 1) % _BUFFERS
         read = self._read[self._turn]
@@ -137,13 +137,13 @@ class PinnedCopies:
         self._stream.synchronize()
 
 
-def _fill(buffer: Stored, side: Side, start: int, step: int, first: int) -> None:
+def _fill(buffer: Stored, side: SearchSide, start: int, step: int, first: int) -> None:
     """Read a few rows into their place in a buffer."""
     stop = min(first + step, len(buffer))
     side.rows(start + first, start + stop, out=buffer[first:stop])
 
 
-def _row_bytes(side: Side) -> int:
+def _row_bytes(side: SearchSide) -> int:
     return side.vectors.shape[1] * side.vectors.dtype.itemsize
 
 

@@ -7,7 +7,7 @@ import torch
 
 from bitextmine.progress import Advance
 from bitextmine.search.exact.precision import device_error
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.block import BlockPair, DeviceBlock
 from bitextmine.search.gpu.device_lists import DeviceLists
 from bitextmine.search.gpu.device_rows import DeviceRows, Scales, Scorer
@@ -41,7 +41,7 @@ class PanelSearch:
 
     Parameters
     ----------
-    resident, streamed : Side
+    resident, streamed : SearchSide
         Neither empty; measured on the way.
     found : Found
         What an earlier search has found, and where this one puts what it finds.
@@ -51,8 +51,8 @@ class PanelSearch:
 
     def __init__(
         self,
-        resident: Side,
-        streamed: Side,
+        resident: SearchSide,
+        streamed: SearchSide,
         found: Found,
         sizes: Sizes,
         kernels: Kernels,

@@ -67,7 +67,7 @@ def fitting_sizes(free: int, d: int, k: int) -> Sizes:
     return Sizes(max(rows, int((free - taken) // row_bytes)), rows, columns)
 
 
-def free_bytes(device: torch.device) -> int:
+def free_device_bytes(device: torch.device) -> int:
     """Return the memory that this process can still get on a device."""
     if device.type != "cuda":
         return _CPU_BYTES

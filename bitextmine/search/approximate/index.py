@@ -24,7 +24,7 @@ from bitextmine.search.approximate.factory import (
     one_thread,
     refused,
 )
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.rows import Rows
 
 ADDED_ROWS = 4096  # at a time; fixed, since the products depend on the shape in their last bits
@@ -77,11 +77,11 @@ def build_index(
         return
     n, dim = vectors.shape
     check_index_memory(factory, n, dim, memory)
-    side = Side.prepare(vectors, numbers, name="indexed", n_workers=threads)
+    side = SearchSide.prepare(vectors, numbers, name="indexed", n_workers=threads)
     index = make_index(factory, dim)
     try:
         with one_thread() as faiss:
-            sample = draw_sample(side, index_needs(factory, n, dim).sample_rows, seed)
+            sample = draw_training_rows(side, index_needs(factory, n, dim).sample_rows, seed)
             _train(faiss, index, sample, seed=seed, threads=threads)
             del sample
             _fill(index, side, progress or (lambda n_added: None))
@@ -91,7 +91,7 @@ def build_index(
         faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
 
 
-def draw_sample(side: Side, n_rows: int, seed: int) -> Floats:
+def draw_training_rows(side: SearchSide, n_rows: int, seed: int) -> Floats:
     """Draw vectors at random, one from each of as many equal runs of sentence numbers.
 
     Returns
@@ -138,7 +138,7 @@ def _thinned(sample: Floats, n_rows: int) -> Floats:
     return sample if rows == len(sample) else sample[np.arange(rows) * len(sample) // rows]
 
 
-def _fill(index: Any, side: Side, progress: Advance) -> None:
+def _fill(index: Any, side: SearchSide, progress: Advance) -> None:
     """Add all vectors, in order of sentence number."""
     for start, stop in side.blocks(ADDED_ROWS):
         index.add(side.unit_rows(start, stop).numpy())
