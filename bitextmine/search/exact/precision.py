@@ -13,8 +13,8 @@ from bitextmine.search.exact.workers import share_out
 
 GemmName = Literal["auto", "float32", "bfloat16"]
 
-_UNIT = 2.0**-24  # unit roundoff of float32
-_SAFETY = 1e-6  # covers the float32 rounding of thresholds and cosines
+_UNIT = 2.0**-24  # the unit roundoff of float32
+_SAFETY = 1e-6  # a cosine: more than the rounding of thresholds and cosines to float32
 
 
 @dataclass(frozen=True)

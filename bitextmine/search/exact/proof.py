@@ -1,4 +1,8 @@
-"""From nominated candidates to proven neighbours: exact scores, and a second look where needed."""
+"""From nominated candidates to proven neighbours: exact cosines, and a second search where needed.
+
+`Ranking` collects what is proven for one side. `search_in_float64` needs no nomination at all,
+and is what the other kinds of search fall back on as well.
+"""
 
 import numpy as np
 import torch
@@ -16,7 +20,7 @@ from bitextmine.search.exact.shortlists import (
 from bitextmine.search.exact.side import SearchSide, as_cosines, pair_cosines
 from bitextmine.search.neighbours import Neighbours
 
-_BLOCK = 1024  # rows and columns of a float64 block: 8 MB
+_BLOCK_ROWS = 1024  # and as many columns: in float64 such a block takes 8 MB
 
 
 class Ranking:
@@ -28,8 +32,8 @@ class Ranking:
         self._keys = np.full((len(own), self.k), EMPTY, np.int64)
         self._unproven: list[Ids] = []
 
-    def settle(self, lists: Shortlists, precision: Precision) -> None:
-        """Rank what was nominated for a block of rows, and note what that does not prove."""
+    def rank(self, lists: Shortlists, precision: Precision) -> None:
+        """Rank what was nominated for a block of rows, and note which rows that does not prove."""
         ranked = rank_exactly(lists, self.own, self.other, precision)
         self._keys[lists.start : lists.stop] = ranked
         self._unproven.append(lists.start + unproven(lists, ranked, precision))
@@ -99,22 +103,22 @@ def search_in_float64(own: SearchSide, rows: Ids, floor: Floats, other: SearchSi
         Exact cosines and positions, packed.
     """
     found = np.empty((len(rows), k), np.int64)
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        block = rows[start : start + _BLOCK_ROWS]
         vectors = own.take(block)
         firsts, inverse = _distinct(vectors)
         lists = Shortlists(len(firsts), k=k, keep=k, precision=EXACT)
         # A candidate must exceed the threshold, and one equal to the floor may be needed.
-        lists.thresholds[:] = np.nextafter(floor[start : start + _BLOCK][firsts], -np.inf)
+        lists.thresholds[:] = np.nextafter(floor[start : start + _BLOCK_ROWS][firsts], -np.inf)
         _fill_exactly(lists, vectors[firsts], own.lengths[block[firsts]], other)
-        found[start : start + _BLOCK] = lists.keys[inverse]
+        found[start : start + _BLOCK_ROWS] = lists.keys[inverse]
     return found
 
 
 def _fill_exactly(lists: Shortlists, vectors: Stored, lengths: Doubles, other: SearchSide) -> None:
-    """Offer all of the other side, in order of position."""
+    """Add all of the other side, in order of position."""
     doubles = torch.from_numpy(vectors).double()
-    for start, stop in other.blocks(_BLOCK):
+    for start, stop in other.blocks(_BLOCK_ROWS):
         block = torch.from_numpy(other.rows(start, stop)).double()
         dots = torch.mm(doubles, block.t()).numpy()
         cosines = as_cosines(dots, lengths[:, None] * other.lengths[start:stop])

@@ -15,12 +15,12 @@ from bitextmine.search.rows import Rows
 # they need at most 53 bits, so float64 adds them without any rounding, in whatever order.
 # Products of int8 numbers are integers, whose sums are exact in any case.
 LARGEST_NORM = 2.0
-_CHUNK_ELEMENTS = 1 << 17  # numbers gathered at a time: 512 kB in float32 stay in cache
+_CHUNK_ELEMENTS = 1 << 17  # of vectors: 512 kB in float32, which stay in cache
 
 
 @dataclass(frozen=True)
 class SearchSide:
-    """The vectors of one side, addressed by position: the rank of their numbers.
+    """The vectors of one side, addressed by position: the rank of their sentence numbers.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class SearchSide:
         return cls(vectors, ascending, order, np.full(len(numbers), np.nan), name)
 
     def chunk_rows(self) -> int:
-        """Rows whose numbers stay in cache."""
+        """Return how many rows stay in cache."""
         return max(1, _CHUNK_ELEMENTS // max(1, self.vectors.shape[1]))
 
     def _measure(self, blocks: Iterator[tuple[int, int]]) -> None:

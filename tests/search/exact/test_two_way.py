@@ -21,7 +21,7 @@ from bitextmine.arrays import Floats, Halfs, Ids
 from bitextmine.errors import EncoderError
 from bitextmine.search.exact.precision import GemmName, choose_dtype, measure_precision
 from bitextmine.search.exact.side import SearchSide, pair_cosines
-from bitextmine.search.exact.two_way import two_way_neighbours
+from bitextmine.search.exact.two_way import CpuTuning, two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
 
 GEMMS: tuple[GemmName, ...] = ("float32", "bfloat16")
@@ -39,9 +39,7 @@ def assert_brute_force(
         k=k,
         src_numbers=src_numbers,
         tgt_numbers=tgt_numbers,
-        gemm=gemm,
-        src_block=src_block,
-        tgt_block=tgt_block,
+        tuning=CpuTuning(gemm, src_block, tgt_block),
     )
     assert_same(fwd, brute_force(src, tgt, tgt_numbers, k))
     assert_same(bwd, brute_force(tgt, src, src_numbers, k))
@@ -52,7 +50,7 @@ def search(
 ) -> tuple[Neighbours, Neighbours]:
     src_numbers, tgt_numbers = np.arange(len(src)), np.arange(len(tgt))
     return two_way_neighbours(
-        src, tgt, k=k, src_numbers=src_numbers, tgt_numbers=tgt_numbers, gemm=gemm
+        src, tgt, k=k, src_numbers=src_numbers, tgt_numbers=tgt_numbers, tuning=CpuTuning(gemm)
     )
 
 
@@ -174,7 +172,7 @@ def test_reads_memory_maps_and_reports_progress(tmp_path: Path) -> None:
         k=4,
         src_numbers=np.arange(300),
         tgt_numbers=np.arange(200),
-        tgt_block=64,
+        tuning=CpuTuning(tgt_block=64),
         progress=n_pairs.append,
     )
     assert_same(fwd, brute_force(src, tgt, np.arange(200), 4))
@@ -271,10 +269,8 @@ def test_blocks_threads_and_formats_change_nothing(
         k=k,
         src_numbers=src_numbers,
         tgt_numbers=tgt_numbers,
-        gemm=gemm,
         threads=threads,
-        src_block=blocks[0],
-        tgt_block=blocks[1],
+        tuning=CpuTuning(gemm, *blocks),
     )
     assert_same(fwd, brute_force(src, tgt, tgt_numbers, k))
     assert_same(bwd, brute_force(tgt, src, src_numbers, k))
