@@ -26,7 +26,8 @@ from bitextmine.search.gpu import feed
 from bitextmine.search.gpu.block import multiply
 from bitextmine.search.gpu.device_rows import DeviceRows
 from bitextmine.search.gpu.device_search import search_on_device
-from bitextmine.search.gpu.kernels import COLUMN_TILE, PLAIN, ROW_TILE, Kernels, choose_kernels
+from bitextmine.search.gpu.kernel_choice import choose_kernels
+from bitextmine.search.gpu.kernels import COLUMN_TILE, PLAIN, ROW_TILE, Kernels
 from bitextmine.search.gpu.sizes import Sizes
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows

@@ -22,7 +22,8 @@ from bitextmine.search.exact.shortlists import Keys
 from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.feed import stream_of
 from bitextmine.search.gpu.found import Found
-from bitextmine.search.gpu.kernels import Kernels, choose_kernels
+from bitextmine.search.gpu.kernel_choice import choose_kernels
+from bitextmine.search.gpu.kernels import Kernels
 from bitextmine.search.gpu.resident import PanelSearch
 from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_device_bytes
 

@@ -21,7 +21,7 @@ def scales_of(side: SearchSide, k: int, step: int) -> Floats:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.int8])
 def test_lengths_have_the_bits_of_the_cpu(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_GATHERED", 1000)
+    monkeypatch.setattr(kernels, "_GATHERED_ELEMENTS", 1000)
     vectors = clustered(300, 1, 37)[0]
     stored = vectors if dtype == np.float16 else (vectors * 300).astype(np.int8)
     stored[7] = 0

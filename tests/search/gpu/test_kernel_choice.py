@@ -5,8 +5,9 @@ import logging
 import pytest
 import torch
 
-from bitextmine.search.gpu import kernels
-from bitextmine.search.gpu.kernels import PLAIN, choose_kernels
+from bitextmine.search.gpu import kernel_choice
+from bitextmine.search.gpu.kernel_choice import choose_kernels
+from bitextmine.search.gpu.kernels import PLAIN, Kernels
 
 
 def test_a_processor_gets_plain_torch() -> None:
@@ -17,14 +18,14 @@ def test_a_processor_gets_plain_torch() -> None:
 def test_where_triton_does_not_work_the_search_goes_on_without(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "find_spec", lambda name: name)
+    monkeypatch.setattr(kernel_choice, "find_spec", lambda name: name)
     with caplog.at_level(logging.WARNING):
         assert choose_kernels(torch.device("cuda:0")) is PLAIN
     assert "no Triton on cuda:0" in caplog.text
 
 
 def test_what_computes_nonsense_is_not_chosen() -> None:
-    broken = kernels.Kernels(lambda *tensors: None, PLAIN.pair_dots)
-    kernels._try(PLAIN, torch.device("cpu"))
+    broken = Kernels(lambda *tensors: None, PLAIN.pair_dots)
+    kernel_choice._check_kernels(PLAIN, torch.device("cpu"))
     with pytest.raises(RuntimeError, match="wrong results"):
-        kernels._try(broken, torch.device("cpu"))
+        kernel_choice._check_kernels(broken, torch.device("cpu"))
