@@ -188,7 +188,7 @@ def measure_case(case: Case, ks: list[int], report: Report) -> None:
         compute()  # the clock of a cold GPU is no measure
         figures |= {"n": len(case.src), "m": len(case.tgt), **case.seconds(compute)}
         del compute  # its blocks would leave the searches less memory
-        figures |= {"block": [sizes.rows, sizes.columns], "panel": sizes.panel}
+        figures |= {"block": [sizes.rows, sizes.columns], "resident": sizes.resident}
     for k in ks:
         with report.step(f"{name} k={k} search", device) as figures:
             fwd, _ = whole_search(case, k)  # also compiles the kernels, and fills the page cache

@@ -107,7 +107,7 @@ def large(n: int, d: int, seed: int) -> Halfs:
 def test_rows_pass_through_small_buffers_unharmed(
     d: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "_BUFFER_BYTES", 1 << 13)
+    monkeypatch.setattr(feed, "_PINNED_BYTES", 1 << 13)
     monkeypatch.setattr(feed, "_READ_BYTES", 1 << 10)
     src, tgt = clustered(700, 900, d)
     if dtype == np.int8:

@@ -10,7 +10,8 @@ from bitextmine.arrays import Floats
 from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.kernels import ROW_TILE, Kernels
 
-_EVEN = 8  # numbers: with 16-byte rows, tensor cores work at full speed
+# With rows of a multiple of 16 bytes, tensor cores work at full speed.
+_WIDTH_MULTIPLE = 8
 
 
 def padded(n: int) -> int:
@@ -20,7 +21,7 @@ def padded(n: int) -> int:
 
 @dataclass(frozen=True)
 class DeviceRows:
-    """Vectors on a device, as stored, with room for whole tiles.
+    """Vectors on a device, as stored, in whole tiles.
 
     Attributes
     ----------
@@ -42,14 +43,14 @@ class DeviceRows:
     n: int
 
     @classmethod
-    def room(cls, n: int, d: int, device: torch.device) -> "DeviceRows":
-        """Allocate room for n rows."""
+    def allocate(cls, n: int, d: int, device: torch.device) -> "DeviceRows":
+        """Allocate memory for n rows."""
         size = padded(n)
-        width = -(-d // _EVEN) * _EVEN
+        width = -(-d // _WIDTH_MULTIPLE) * _WIDTH_MULTIPLE
         # Only the columns from d on must be 0, and only they are never written again.
-        allocate = torch.zeros if width > d else torch.empty
+        empty = torch.zeros if width > d else torch.empty
         return cls(
-            allocate((size, width), dtype=torch.float16, device=device),
+            empty((size, width), dtype=torch.float16, device=device),
             torch.empty(size, dtype=torch.float64, device=device),
             torch.empty(size, dtype=torch.float32, device=device),
             start=0,
@@ -71,7 +72,7 @@ class DeviceRows:
 
 
 @dataclass(frozen=True)
-class Scorer:
+class CosineScorer:
     """Exact cosines between two runs: the bits of `pair_cosines` on the CPU."""
 
     own: DeviceRows
@@ -80,11 +81,11 @@ class Scorer:
 
     @property
     def start(self) -> int:
-        """Position from which on candidates are at hand."""
+        """Position of the first candidate that is on the device."""
         return self.other.start
 
     def cosines(self, rows: Tensor, candidates: Tensor) -> Tensor:
-        """Of own rows, counted from 0, and others by position; float32.
+        """Return the cosines of own rows, counted from 0, with others, by position; float32.
 
         Sums are exact in float64, and the rest is one sequence of correctly rounded
         operations, ending with +0, which makes -0 equal to 0 to the bit.

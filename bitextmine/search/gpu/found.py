@@ -7,7 +7,7 @@ import numpy as np
 from bitextmine.search.exact.shortlists import EMPTY, Keys, pack, positions
 from bitextmine.search.exact.side import SearchSide
 
-_ROWS = 1 << 16  # whose lists are looked through at a time
+_LISTS_AT_A_TIME = 1 << 16  # which bounds the memory of a look through all of them
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Found:
     n_done: int = 0
 
     @classmethod
-    def nothing(cls, resident: SearchSide, streamed: SearchSide, k: int) -> "Found":
+    def empty(cls, resident: SearchSide, streamed: SearchSide, k: int) -> "Found":
         """Make empty lists."""
         n, m = len(resident), len(streamed)
         of_resident, of_streamed = (
@@ -43,8 +43,8 @@ class Found:
 
         What they had displaced is among the k nearest of nobody: they displace it again.
         """
-        for start in range(0, len(self.of_streamed), _ROWS):
-            keys = self.of_streamed[start : start + _ROWS]
+        for start in range(0, len(self.of_streamed), _LISTS_AT_A_TIME):
+            keys = self.of_streamed[start : start + _LISTS_AT_A_TIME]
             keys[positions(keys) >= self.n_done] = EMPTY
             keys.sort(axis=1)
 

@@ -26,7 +26,7 @@ def test_lengths_have_the_bits_of_the_cpu(dtype: Any, monkeypatch: pytest.Monkey
     stored = vectors if dtype == np.float16 else (vectors * 300).astype(np.int8)
     stored[7] = 0
     side = SearchSide.prepare(stored, np.arange(300), name="src")
-    into = DeviceRows.room(300, 37, torch.device("cpu"))
+    into = DeviceRows.allocate(300, 37, torch.device("cpu"))
     into.vectors[:300, :37] = torch.from_numpy(stored)
     measured = into.measured(PLAIN).numpy()
     assert measured[7] == 0

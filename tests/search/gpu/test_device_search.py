@@ -80,11 +80,11 @@ def test_equals_brute_force_for_any_shape(
     tiles=st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 3)),
     grain=st.sampled_from([1, 2, 8, 1000]),
 )
-def test_panels_and_blocks_change_nothing(
+def test_resident_rows_and_blocks_change_nothing(
     shape: tuple[int, int, int], k: int, tiles: tuple[int, int, int], grain: int
 ) -> None:
-    panel, rows, columns = tiles
-    sizes = Sizes(128 * panel * rows, 128 * rows, 128 * columns)
+    resident, rows, columns = tiles
+    sizes = Sizes(128 * resident * rows, 128 * rows, 128 * columns)
     assert_brute_force(*coarse(*shape, grain), k, sizes)
 
 
@@ -143,27 +143,27 @@ def test_lengths_other_than_one_do_not_matter() -> None:
     assert_brute_force(src, tgt, 5)
 
 
-def test_rows_may_offer_more_candidates_than_are_taken_at_once(
+def test_rows_may_have_more_candidates_than_are_added_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lists, "_PENDING", 3)
-    monkeypatch.setattr(lists, "_PENDING_CELLS", 3)
-    monkeypatch.setattr("bitextmine.search.gpu.block._PIECE", 1 << 12)
-    monkeypatch.setattr("bitextmine.search.gpu.block._LEAST_PIECE", 128)
+    monkeypatch.setattr(lists, "_PENDING_A_ROW", 3)
+    monkeypatch.setattr(lists, "_PENDING_IN_ALL", 3)
+    monkeypatch.setattr("bitextmine.search.gpu.block._PIECE_SCORES", 1 << 12)
+    monkeypatch.setattr("bitextmine.search.gpu.block._LEAST_PIECE_SCORES", 128)
     src, tgt = clustered(150, 300, 16)
     tgt[20:200] = tgt[3]
     assert_brute_force(src, tgt, 4, SMALLEST)
 
 
 def test_garbage_beyond_the_rows_is_never_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = DeviceRows.room
+    allocate = DeviceRows.allocate
 
     def filled(n: int, d: int, device: torch.device) -> DeviceRows:
-        rows = room(n, d, device)
+        rows = allocate(n, d, device)
         rows.vectors[:, :d] = torch.nan
         return rows
 
-    monkeypatch.setattr(DeviceRows, "room", filled)
+    monkeypatch.setattr(DeviceRows, "allocate", filled)
     assert_brute_force(*clustered(130, 259, 13), 4, SMALLEST)
 
 
@@ -232,7 +232,7 @@ class Faltering:
 
 @settings(deadline=None, max_examples=10)
 @given(calls=st.sets(st.integers(0, 12), max_size=2), grain=st.sampled_from([1, 3, 1000]))
-def test_only_the_panel_in_hand_starts_over_when_memory_runs_out(
+def test_only_the_resident_rows_in_hand_start_over_when_memory_runs_out(
     calls: set[int], grain: int
 ) -> None:
     src, tgt = coarse(800, 800, 6, grain)
@@ -255,7 +255,7 @@ def test_only_the_panel_in_hand_starts_over_when_memory_runs_out(
     assert_same(unpack_neighbours(fwd, *sides), brute_force(src, tgt, numbers[1], 4))
     assert_same(unpack_neighbours(bwd, *sides[::-1]), brute_force(tgt, src, numbers[0], 4))
     assert sum(n_pairs) == 800 * 800
-    kept = np.cumsum(n_pairs)[np.flatnonzero(np.array(n_pairs) < 0)]  # after each retreat
+    kept = np.cumsum(n_pairs)[np.flatnonzero(np.array(n_pairs) < 0)]  # after each lack of memory
     assert (kept % 800 == 0).all()
     assert (np.diff(kept) >= 0).all()
 

@@ -24,7 +24,7 @@ def test_zero_vectors_are_nearest_to_the_first_there_are() -> None:
     resident, streamed = (
         SearchSide.prepare(rows, np.arange(len(rows)), name="") for rows in (src, tgt)
     )
-    found = Found.nothing(resident, streamed, 2)
+    found = Found.empty(resident, streamed, 2)
     found.of_resident[[0, 2]] = found.of_streamed[:] = 0
     found.complete(resident, streamed)
     assert positions(found.of_resident[1]).tolist() == [0, 1]
