@@ -9,26 +9,31 @@ from bitextmine.search.approximate.factory import (
     HNSW,
     LEAST_INDEXED,
     TRAINING_ROWS_A_LIST,
-    candidates,
     check_factory,
     check_index_memory,
     has_faiss,
     index_needs,
     ivf_factory,
     lists_read,
+    number_of_candidates,
     number_of_lists,
 )
 
-LONG_S = 3600.0  # an exact search that takes no longer is never worth an approximation
-TIMES_CHEAPER = 3.0  # an index must be, to be chosen unasked: predictions may be off by half
+LONG_S = 3600.0  # An exact search that takes no more seconds is never approximated.
+# An index is chosen unasked where it is so many times cheaper: predictions may be off by half.
+LEAST_SPEEDUP = 3.0
 
-# Nominal rates. Of a core: benchmarks/results/search.json and approximate.json (AMD EPYC, Zen 4).
+# Nominal operations a second of one core: benchmarks/results/search.json and approximate.json
+# (AMD EPYC, Zen 4). Those of an index are the float32 products of training, filling and choosing
+# lists.
 CORE_FLOPS = {"float32": 80e9, "bfloat16": 155e9}
-INDEX_FLOPS = 75e9  # float32 products of training, filling and choosing lists; of a core
-CODE_S = 2e-11  # to read one dimension of a vector in a list
-RESCORED_S = 2.5e-9  # to multiply one dimension of a candidate exactly, its way from disk included
+INDEX_FLOPS = 75e9
+# Seconds of a core for one dimension: of a vector that is read in a list, and of a candidate that
+# is multiplied exactly, its way from disk included.
+CODE_S = 2e-11
+RESCORED_S = 2.5e-9
 NOMINAL_CORES = 8  # of the machine for which ``auto`` decides
-# Of a GPU of the H100's kind, with all that is beside the products; slower ones take longer.
+# Nominal operations a second of a GPU like the H100, with all that is beside the products.
 GPU_FLOPS = 400e12
 
 
@@ -99,12 +104,12 @@ def choose_method(
         FAISS is missing, or cannot build what is asked for, or the memory is too small for it.
     """
     exact_s = _exact_seconds(n_src, n_tgt, dim, devices, threads)
-    told = f"exact: about {format_seconds(exact_s)} for {n_src:,} x {n_tgt:,} sentences"
-    exact = Method("exact", "", "", told, exact_s, None)
+    reason = f"exact: about {format_seconds(exact_s)} for {n_src:,} x {n_tgt:,} sentences"
+    exact = Method("exact", "", "", reason, exact_s, None)
     name = search_method(asked)
     small = min(n_src, n_tgt) < LEAST_INDEXED
     if name in ("ivf", "hnsw") and small:
-        return replace(exact, reason=f"{told}; an index is for {LEAST_INDEXED:,} and more")
+        return replace(exact, reason=f"{reason}; an index is for {LEAST_INDEXED:,} and more")
     if name == "exact" or (name == "auto" and small):
         return exact
     if name == "auto":
@@ -126,7 +131,7 @@ def _worth_indexing(n_src: int, n_tgt: int, dim: int, k: int, devices: Sequence[
     exact_s = 2.0 * n_src * n_tgt * dim / rate
     index_s = _index_seconds(n_src, n_tgt, dim, k, NOMINAL_CORES)
     index_s += _index_seconds(n_tgt, n_src, dim, k, NOMINAL_CORES)
-    return exact_s > LONG_S and TIMES_CHEAPER * index_s <= exact_s
+    return exact_s > LONG_S and LEAST_SPEEDUP * index_s <= exact_s
 
 
 def _indexed_if_possible(
@@ -135,14 +140,14 @@ def _indexed_if_possible(
     """Take an index, unless it cannot be built here; then exact search says what it would take."""
     ivf = _ivf(exact, n_src, n_tgt, dim, k, threads)
     assert ivf.index_seconds is not None, "what an index of lists takes is known"
-    told = f"{exact.reason}; an index would take about {format_seconds(ivf.index_seconds)}"
+    reason = f"{exact.reason}; an index would take about {format_seconds(ivf.index_seconds)}"
     if not has_faiss():
-        return replace(exact, reason=f"{told}, and needs pip install 'bitextmine[cpu]'")
+        return replace(exact, reason=f"{reason}, and needs pip install 'bitextmine[cpu]'")
     sides = ((ivf.src_factory, n_src), (ivf.tgt_factory, n_tgt))
     needed = max(index_needs(factory, n, dim).bytes for factory, n in sides)
     if needed > memory:
         least = format_bytes(1.05 * (needed + PROGRAM_BYTES))
-        return replace(exact, reason=f"{told}, and needs --memory {least}")
+        return replace(exact, reason=f"{reason}, and needs --memory {least}")
     return ivf
 
 
@@ -188,7 +193,7 @@ def _index_seconds(n: int, n_queries: int, dim: int, k: int, threads: int) -> fl
     sample = min(n, TRAINING_ROWS_A_LIST * lists)
     a_list = 2.0 * lists * dim / INDEX_FLOPS  # to compare one vector with all centres
     codes = lists_read(lists) * n / lists
-    query = a_list + codes * dim * CODE_S + candidates(k) * dim * RESCORED_S
+    query = a_list + codes * dim * CODE_S + number_of_candidates(k) * dim * RESCORED_S
     return (10 * sample * a_list + n_queries * query) / threads + n * a_list
 
 

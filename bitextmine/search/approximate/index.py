@@ -1,4 +1,4 @@
-"""Building an index from vectors on disk: trained on a sample, filled block by block.
+"""An index over one side, from vectors on disk: trained on a sample, filled block by block.
 
 An index depends on the sentences, the factory string and the seed alone. Vectors are drawn and
 added in order of sentence number, however they are cut into shards, and every call of FAISS
@@ -16,7 +16,7 @@ from bitextmine.progress import Advance
 from bitextmine.search.approximate.clustering import cluster
 from bitextmine.search.approximate.factory import (
     ENCODER_ROWS,
-    HNSW_BUILD,
+    HNSW_BUILD_CANDIDATES,
     TRAINING_ROWS_A_LIST,
     check_index_memory,
     index_needs,
@@ -27,7 +27,9 @@ from bitextmine.search.approximate.factory import (
 from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.rows import Rows
 
-ADDED_ROWS = 4096  # at a time; fixed, since the products depend on the shape in their last bits
+# So many vectors are added at a time, always, since products depend on their shape in their last
+# bits.
+ADDED_ROWS = 4096
 
 
 def build_index(
@@ -56,7 +58,7 @@ def build_index(
     factory : str
         Accepted by `check_factory`.
     seed : int
-        Of the sample and of the clusters.
+        Decides the sample, and where the clusters begin.
     threads : int
         Processor cores; never changes the index.
     memory : int
@@ -127,7 +129,7 @@ def _train(faiss: Any, index: Any, sample: Floats, *, seed: int, threads: int) -
         faiss.downcast_index(inner.quantizer).add(centres)  # FAISS then trains the rest alone
         sample = _thinned(sample, ENCODER_ROWS)
     if isinstance(inner, faiss.IndexHNSW):
-        inner.hnsw.efConstruction = HNSW_BUILD
+        inner.hnsw.efConstruction = HNSW_BUILD_CANDIDATES
     inner.train(sample)
     index.is_trained = True
 

@@ -16,6 +16,6 @@ In the order in which a search meets them:
   searches those again in float64.
 
 Inside a search a sentence has a *position*: the rank of its number among the numbers searched.
-A *similarity* comes from a fast product and only nominates; a *cosine* is exact. `gpu` and
-`approximate` build on `side`, `shortlists` and `proof`, so all three rank by the same bits.
+A *similarity* comes from a fast product and only nominates; a *cosine* is exact. The folders `gpu`
+and `approximate` build on `side` and `shortlists`, so all three rank by the same bits.
 """

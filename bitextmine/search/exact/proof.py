@@ -1,7 +1,7 @@
 """From nominated candidates to proven neighbours: exact cosines, and a second search where needed.
 
 `Ranking` collects what is proven for one side. `search_in_float64` needs no nomination at all,
-and is what the other kinds of search fall back on as well.
+and is what approximate search falls back on as well.
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 In the order in which a search meets them:
 
-- `device_search`: the door. `search_on_device` starts a search, and begins anew in smaller
+- `device_search`: the door. `search_on_device` starts a search, and goes on in smaller
   blocks where the memory of the device runs out.
 - `kernel_choice`: takes `triton_kernels` where Triton works, else the plain ones of `kernels`.
   Both compute the two inner loops: the maxima of tiles, and exact dot products of pairs.

@@ -10,7 +10,7 @@ from bitextmine.arrays import Floats
 from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.kernels import ROW_TILE, Kernels
 
-# With rows of a multiple of 16 bytes, tensor cores work at full speed.
+# With rows of a multiple of 16 bytes, or 8 elements, tensor cores work at full speed.
 _WIDTH_MULTIPLE = 8
 
 

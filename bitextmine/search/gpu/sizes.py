@@ -14,7 +14,7 @@ _BLOCKS = 2  # One is computed while the other is searched.
 # A block may take a sixth of the memory, and each of two chunks of streamed rows a sixteenth.
 _BLOCKS_IN_MEMORY = 6
 _CHUNKS_IN_MEMORY = 16
-_LIBRARY_BYTES = 1 << 29  # The workspaces of the GPU's libraries take no more.
+_LIBRARY_BYTES = 1 << 29  # Kept free for the workspaces of the GPU's libraries.
 # A block comes with the maxima of its tiles, and with what a search in it takes.
 _BYTES_A_BLOCK_BYTE = 1.3
 _CPU_BYTES = 1 << 30  # The CPU, as a "device" to try the code on, is said to have so many.
