@@ -33,7 +33,7 @@ from bitextmine.search.approximate.factory import HNSW, ivf_factory, lists_read,
 from bitextmine.search.approximate.index import build_index
 from bitextmine.search.approximate.lookup import exchange, search_index
 from bitextmine.search.exact.two_way import two_way_neighbours
-from bitextmine.search.method import choose_method
+from bitextmine.search.method import SearchSize, choose_method
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
 from bitextmine.select.in_memory import select_pairs
@@ -216,10 +216,7 @@ def crossover(sizes: list[int], hnsw_to: int, work: Path) -> dict[str, Any]:
             row["hnsw"] = indexed(src, tgt, lambda n, dim: HNSW).seconds
         method = choose_method(
             "ivf",
-            n_src=n,
-            n_tgt=n,
-            dim=src.shape[1],
-            k=K,
+            SearchSize(n, n, dim=src.shape[1], k=K),
             devices=("cpu",),
             threads=usable_threads(0),
             memory=MEMORY,

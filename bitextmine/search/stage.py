@@ -17,7 +17,7 @@ from bitextmine.machine import CPU, usable_devices, usable_threads, working_memo
 from bitextmine.runcard import RunCard
 from bitextmine.search.approximate.factory import check_factory, load_faiss
 from bitextmine.search.grid import Grid
-from bitextmine.search.method import LONG_S, Method, choose_method
+from bitextmine.search.method import LONG_S, Method, SearchSize, choose_method
 from bitextmine.search.panels import (
     missing_blocks,
     planned_grid,
@@ -83,10 +83,7 @@ def wanted_method(workdir: Workdir, config: SearchConfig, dim: int) -> Method:
     n_src, n_tgt = (sum(shard_sizes(workdir, side)) for side in SIDES)
     return choose_method(
         config.search,
-        n_src=n_src,
-        n_tgt=n_tgt,
-        dim=dim,
-        k=config.k,
+        SearchSize(n_src, n_tgt, dim=dim, k=config.k),
         devices=usable_devices(config.devices),
         threads=usable_threads(config.threads),
         memory=working_memory(config.memory),

@@ -10,7 +10,7 @@ from bitextmine.errors import UsageError
 from bitextmine.search import method
 from bitextmine.search.approximate import factory as index_factory
 from bitextmine.search.approximate.factory import HNSW
-from bitextmine.search.method import Method, choose_method, format_seconds
+from bitextmine.search.method import Method, SearchSize, choose_method, format_seconds
 
 
 @pytest.fixture(autouse=True)
@@ -20,11 +20,9 @@ def same_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(asked: str = "auto", n: int = 100_000, **changes: Any) -> Method:
-    settings: dict[str, Any] = {
-        "n_src": n, "n_tgt": n, "dim": 512, "k": 4, "devices": ("cpu",), "threads": 2,
-        "memory": 64 << 30,
-    }  # fmt: skip
-    return choose_method(asked, **(settings | changes))
+    size = SearchSize(changes.pop("n_src", n), changes.pop("n_tgt", n), dim=512, k=4)
+    settings: dict[str, Any] = {"devices": ("cpu",), "threads": 2, "memory": 64 << 30}
+    return choose_method(asked, size, **(settings | changes))
 
 
 def test_what_takes_minutes_is_searched_exactly() -> None:
