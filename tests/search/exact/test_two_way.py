@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from bitextmine.arrays import Floats, Halfs, Ids
 from bitextmine.errors import EncoderError
-from bitextmine.search.exact.precision import GemmName, choose_dtype, measure_precision
+from bitextmine.search.exact.precision import GemmName
 from bitextmine.search.exact.side import SearchSide, pair_cosines
 from bitextmine.search.exact.two_way import CpuTuning, two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
@@ -226,22 +226,6 @@ def test_leaves_the_settings_of_torch_as_they_were() -> None:
         src, tgt, k=1, src_numbers=np.arange(50), tgt_numbers=np.arange(50), threads=1
     )
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
-
-
-@pytest.mark.parametrize("gemm", GEMMS)
-@pytest.mark.parametrize("d", [3, 64, 512, 1024])
-def test_products_stay_within_the_proven_error(d: int, gemm: GemmName) -> None:
-    src, tgt = clustered(200, 300, d)
-    sides = (
-        SearchSide.prepare(src, np.arange(200), name="s"),
-        SearchSide.prepare(tgt, np.arange(300), name="t"),
-    )
-    precision = measure_precision(choose_dtype(gemm), *sides)
-    factors = [side.unit_rows(0, len(side)).to(precision.dtype) for side in sides]
-    found = torch.mm(factors[0], factors[1].t()).float().numpy()
-    cosines = brute_force(src, tgt, np.arange(300), 300)
-    found = np.take_along_axis(found, cosines.numbers, 1)
-    assert np.all(np.abs(found - cosines.cosines) <= precision.errors(found))
 
 
 @settings(deadline=None, max_examples=60)
