@@ -30,11 +30,11 @@ from bitextmine.encoders.use_m3.m3_encoder import UseM3
 from bitextmine.files import Scratch
 from bitextmine.machine import usable_threads
 from bitextmine.search.approximate import lookup as approximate
-from bitextmine.search.approximate.building import build_index
 from bitextmine.search.approximate.factory import HNSW, ivf_factory, lists_read, number_of_lists
+from bitextmine.search.approximate.index import build_index
 from bitextmine.search.approximate.lookup import exchange, search_index
 from bitextmine.search.exact.two_way import two_way_neighbours
-from bitextmine.search.method import choose_method
+from bitextmine.search.method import SearchSize, choose_method
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
 from bitextmine.select.choose import choose_pairs
@@ -88,9 +88,9 @@ def vectors(task: str, side: str, work: Path) -> Halfs:
 
 def exact(src: Halfs, tgt: Halfs) -> Found:
     """Search exactly, as the program does."""
-    ids = np.arange(len(src)), np.arange(len(tgt))
+    numbers = np.arange(len(src)), np.arange(len(tgt))
     lists, seconds = timed(
-        lambda: two_way_neighbours(src, tgt, k=K, src_ids=ids[0], tgt_ids=ids[1])
+        lambda: two_way_neighbours(src, tgt, k=K, src_numbers=numbers[0], tgt_numbers=numbers[1])
     )
     return Found(*lists, {"search": seconds})
 
@@ -98,7 +98,7 @@ def exact(src: Halfs, tgt: Halfs) -> Found:
 def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found:
     """Search with an index over each side, as the program does."""
     sides = {"src": Rows([src]), "tgt": Rows([tgt])}
-    ids = {side: np.arange(len(rows)) for side, rows in sides.items()}
+    numbers = {side: np.arange(len(rows)) for side, rows in sides.items()}
     threads = usable_threads(0)
     seconds, lists = {"build": 0.0, "search": 0.0}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found
                 build_index,
                 path,
                 rows,
-                ids[side],
+                numbers[side],
                 factory=factory(*rows.shape),
                 seed=SEED,
                 threads=threads,
@@ -118,9 +118,9 @@ def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found
                 search_index,
                 path,
                 sides[asking],
-                ids[asking],
+                numbers[asking],
                 rows,
-                ids[side],
+                numbers[side],
                 k=K,
                 threads=threads,
             )
@@ -130,8 +130,8 @@ def indexed(src: Halfs, tgt: Halfs, factory: Callable[[int, int], str]) -> Found
             seconds["search"] += searched
     (fwd, bwd), exchanged = timed(
         lambda: (
-            exchange(ids["src"], lists["src"], [(ids["tgt"], lists["tgt"])]),
-            exchange(ids["tgt"], lists["tgt"], [(ids["src"], lists["src"])]),
+            exchange(numbers["src"], lists["src"], [(numbers["tgt"], lists["tgt"])]),
+            exchange(numbers["tgt"], lists["tgt"], [(numbers["src"], lists["src"])]),
         )
     )
     return Found(fwd, bwd, seconds | {"exchange": exchanged})
@@ -218,10 +218,7 @@ def crossover(sizes: list[int], hnsw_to: int, work: Path) -> dict[str, Any]:
             row["hnsw"] = indexed(src, tgt, lambda n, dim: HNSW).seconds
         method = choose_method(
             "ivf",
-            n_src=n,
-            n_tgt=n,
-            dim=src.shape[1],
-            k=K,
+            SearchSize(n, n, dim=src.shape[1], k=K),
             devices=("cpu",),
             threads=usable_threads(0),
             memory=MEMORY,

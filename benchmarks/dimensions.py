@@ -216,7 +216,7 @@ def mined(vectors: tuple[Stored, Stored], gold: set[tuple[int, int]]) -> Mined:
     """Search both ways and mine: ratio margin, one to one."""
     src, tgt = vectors
     ids = np.arange(len(src)), np.arange(len(tgt))
-    search = partial(two_way_neighbours, src, tgt, k=K, src_ids=ids[0], tgt_ids=ids[1])
+    search = partial(two_way_neighbours, src, tgt, k=K, src_numbers=ids[0], tgt_numbers=ids[1])
     (fwd, bwd), seconds = timed(search)
     votes = [{(s, t) for _, s, t in chosen(fwd, bwd, side)} for side in ("fwd", "bwd")]
     wrong = sum(len(gold - best) for best in votes)

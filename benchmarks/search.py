@@ -25,7 +25,7 @@ import torch
 
 from bitextmine.arrays import Halfs
 from bitextmine.search.exact.precision import GemmName, choose_dtype
-from bitextmine.search.exact.two_way import SRC_BLOCK, TGT_BLOCK, two_way_neighbours
+from bitextmine.search.exact.two_way import SRC_BLOCK, TGT_BLOCK, CpuTuning, two_way_neighbours
 from bitextmine.search.exact.workers import share_out
 
 REAL_TEXT = Path(__file__).parents[2] / "shared" / "data" / "mining"
@@ -84,8 +84,15 @@ def corpora(n: int, d: int, cache: Path) -> tuple[Halfs, Halfs, str]:
 
 def ours(src: Halfs, tgt: Halfs, k: int, gemm: GemmName) -> None:
     """Both directions in one pass."""
-    src_ids, tgt_ids = np.arange(len(src)), np.arange(len(tgt))
-    two_way_neighbours(src, tgt, k=k, src_ids=src_ids, tgt_ids=tgt_ids, gemm=gemm)
+    src_numbers, tgt_numbers = np.arange(len(src)), np.arange(len(tgt))
+    two_way_neighbours(
+        src,
+        tgt,
+        k=k,
+        src_numbers=src_numbers,
+        tgt_numbers=tgt_numbers,
+        tuning=CpuTuning(gemm),
+    )
 
 
 def faiss_twice(faiss: Any, src: Halfs, tgt: Halfs, k: int) -> None:

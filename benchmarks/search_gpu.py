@@ -33,11 +33,11 @@ from measuring import circumstances
 
 from bitextmine.arrays import Halfs
 from bitextmine.machine import usable_threads
-from bitextmine.search.exact.proof import as_neighbours
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.proof import unpack_neighbours
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.block import multiply
 from bitextmine.search.gpu.device_search import search_on_device
-from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_bytes
+from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_device_bytes
 from bitextmine.search.neighbours import Neighbours
 
 PACKAGES = ("torch", "triton", "numpy", "faiss-gpu", "faiss-gpu-cu12", "faiss-cpu")
@@ -130,11 +130,11 @@ def bare_products(case: Case, sizes: Sizes) -> Callable[[], None]:
 def whole_search(case: Case, k: int) -> tuple[Neighbours, Neighbours]:
     """What `two_way_neighbours` does for a GPU, and does not for the CPU."""
     src, tgt = (
-        Side.arrange(rows, np.arange(len(rows)), name=name)
+        SearchSide.arrange(rows, np.arange(len(rows)), name=name)
         for rows, name in ((case.src, "src"), (case.tgt, "tgt"))
     )
     fwd, bwd = search_on_device(src, tgt, k, case.device, threads=case.threads)
-    return as_neighbours(fwd, src, tgt), as_neighbours(bwd, tgt, src)
+    return unpack_neighbours(fwd, src, tgt), unpack_neighbours(bwd, tgt, src)
 
 
 def agreement(case: Case, k: int, fwd: Neighbours) -> float:
@@ -181,14 +181,14 @@ def faiss_twice(case: Case, k: int, *, half: bool) -> dict[str, Any]:
 def measure_case(case: Case, ks: list[int], report: Report) -> None:
     """Measure one dimension."""
     device, name = case.device, f"d={case.d}"
-    sizes = fitting_sizes(free_bytes(torch.device(device)), case.d, max(ks))
+    sizes = fitting_sizes(free_device_bytes(torch.device(device)), case.d, max(ks))
     sizes = sizes.fit(len(case.src), len(case.tgt))
     with report.step(f"{name} bare", device) as figures:
         compute = bare_products(case, sizes)
         compute()  # the clock of a cold GPU is no measure
         figures |= {"n": len(case.src), "m": len(case.tgt), **case.seconds(compute)}
         del compute  # its blocks would leave the searches less memory
-        figures |= {"block": [sizes.rows, sizes.columns], "panel": sizes.panel}
+        figures |= {"block": [sizes.rows, sizes.columns], "resident": sizes.resident}
     for k in ks:
         with report.step(f"{name} k={k} search", device) as figures:
             fwd, _ = whole_search(case, k)  # also compiles the kernels, and fills the page cache

@@ -31,15 +31,15 @@ def coarse(n: int, m: int, d: int, grain: int) -> Corpora:
     return src, tgt
 
 
-def scattered_ids(src: Stored, tgt: Stored) -> tuple[Ids, Ids]:
-    """Ids that are neither dense nor sorted."""
+def scattered_numbers(src: Stored, tgt: Stored) -> tuple[Ids, Ids]:
+    """Numbers that are neither dense nor sorted."""
     rng = np.random.default_rng(1)
-    src_ids = rng.permutation(3 * len(src) + 1)[: len(src)].astype(np.int64) - 7
-    tgt_ids = rng.permutation(3 * len(tgt) + 1)[: len(tgt)].astype(np.int64) + 2**40
-    return src_ids, tgt_ids
+    src_numbers = rng.permutation(3 * len(src) + 1)[: len(src)].astype(np.int64) - 7
+    tgt_numbers = rng.permutation(3 * len(tgt) + 1)[: len(tgt)].astype(np.int64) + 2**40
+    return src_numbers, tgt_numbers
 
 
-def brute_force(src: Stored, tgt: Stored, tgt_ids: Ids, k: int) -> Neighbours:
+def brute_force(src: Stored, tgt: Stored, tgt_numbers: Ids, k: int) -> Neighbours:
     """The definition of the answer, in one direction: float64 cosines, fully sorted."""
     src64, tgt64 = src.astype(np.float64), tgt.astype(np.float64)
     src_norms = np.sqrt((src64 * src64).sum(1))
@@ -47,9 +47,9 @@ def brute_force(src: Stored, tgt: Stored, tgt_ids: Ids, k: int) -> Neighbours:
     products = src_norms[:, None] * tgt_norms
     cosines = np.divide(src64 @ tgt64.T, products, where=products > 0, out=np.zeros_like(products))
     rounded = cosines.astype(np.float32) + np.float32(0)  # no negative zeros
-    ids = np.broadcast_to(tgt_ids, rounded.shape)
-    best = np.lexsort((ids, -rounded), axis=1)[:, :k]
-    return Neighbours(np.take_along_axis(rounded, best, 1), np.take_along_axis(ids, best, 1))
+    numbers = np.broadcast_to(tgt_numbers, rounded.shape)
+    best = np.lexsort((numbers, -rounded), axis=1)[:, :k]
+    return Neighbours(np.take_along_axis(rounded, best, 1), np.take_along_axis(numbers, best, 1))
 
 
 def nearest(cosines: Floats, k: int) -> Neighbours:
@@ -59,7 +59,7 @@ def nearest(cosines: Floats, k: int) -> Neighbours:
 
 
 def assert_same(found: Neighbours, expected: Neighbours) -> None:
-    """The same ids and the same bits."""
+    """The same numbers and the same bits."""
     assert found.cosines.dtype == np.float32
     assert found.numbers.dtype == np.int64
     np.testing.assert_array_equal(found.numbers, expected.numbers)

@@ -7,7 +7,7 @@ from brute_force import unit
 from numpy.typing import NDArray
 
 from bitextmine.arrays import Halfs, Ids, Stored
-from bitextmine.search.approximate.building import build_index
+from bitextmine.search.approximate.index import build_index
 from bitextmine.search.approximate.lookup import search_index
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
@@ -39,19 +39,25 @@ def found_by(
     *,
     k: int = 4,
     threads: int = 2,
-    query_ids: Ids | None = None,
-    other_ids: Ids | None = None,
+    query_numbers: Ids | None = None,
+    other_numbers: Ids | None = None,
     seed: int = 1,
 ) -> Neighbours:
     """Index the others, and search for all queries."""
-    query_ids = np.arange(len(queries)) if query_ids is None else query_ids
-    other_ids = np.arange(len(others)) if other_ids is None else other_ids
+    query_numbers = np.arange(len(queries)) if query_numbers is None else query_numbers
+    other_numbers = np.arange(len(others)) if other_numbers is None else other_numbers
     path = folder / "an «index», d'essai"
     build_index(
-        path, Rows([others]), other_ids, factory=factory, seed=seed, threads=threads, memory=ENOUGH
+        path,
+        Rows([others]),
+        other_numbers,
+        factory=factory,
+        seed=seed,
+        threads=threads,
+        memory=ENOUGH,
     )
     found = search_index(
-        path, Rows([queries]), query_ids, Rows([others]), other_ids, k=k, threads=threads
+        path, Rows([queries]), query_numbers, Rows([others]), other_numbers, k=k, threads=threads
     )
     path.unlink()
     return found

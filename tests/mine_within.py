@@ -68,7 +68,7 @@ def main(folder: Path, memory: int, limit: int) -> None:
     torch.set_num_threads(THREADS)
     ids = np.arange(4)
     few = np.eye(4, DIM, dtype=np.float16)
-    two_way_neighbours(few, few, k=1, src_ids=ids, tgt_ids=ids)  # loads what is loaded late
+    two_way_neighbours(few, few, k=1, src_numbers=ids, tgt_numbers=ids)  # loads what is loaded late
     resource.setrlimit(resource.RLIMIT_AS, (taken() + limit,) * 2)
     mined = mine(
         MineConfig(

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from brute_force import brute_force, clustered
 
-from bitextmine.search.exact.proof import as_neighbours
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.proof import unpack_neighbours
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu import triton_kernels
 from bitextmine.search.gpu.device_search import search_on_device
 from bitextmine.search.gpu.kernels import COLUMN_TILE, PLAIN, ROW_TILE
@@ -56,11 +56,14 @@ def check_pair_dots() -> None:
 def check_search() -> None:
     """A whole search, against brute force."""
     src, tgt = clustered(90, 150, 20)
-    sides = Side.prepare(src, np.arange(90), name=""), Side.prepare(tgt, np.arange(150), name="")
+    sides = (
+        SearchSide.prepare(src, np.arange(90), name=""),
+        SearchSide.prepare(tgt, np.arange(150), name=""),
+    )
     fwd, _ = search_on_device(
         *sides, 2, "cpu", sizes=Sizes(128, 128, 128), kernels=triton_kernels.COMPILED
     )
-    found, expected = as_neighbours(fwd, *sides), brute_force(src, tgt, np.arange(150), 2)
+    found, expected = unpack_neighbours(fwd, *sides), brute_force(src, tgt, np.arange(150), 2)
     np.testing.assert_array_equal(found.numbers, expected.numbers)
     np.testing.assert_array_equal(found.cosines, expected.cosines)
 

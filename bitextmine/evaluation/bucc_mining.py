@@ -123,8 +123,8 @@ def _search(run: Run, src: _Corpus, tgt: _Corpus, task: BuccTask) -> Scored:
         src.vectors,
         tgt.vectors,
         k=K,
-        src_ids=np.arange(len(src.lines)),
-        tgt_ids=np.arange(len(tgt.lines)),
+        src_numbers=np.arange(len(src.lines)),
+        tgt_numbers=np.arange(len(tgt.lines)),
         threads=resources.threads,
     )
     selection = choose_pairs(run.scratch, fwd, bwd, SelectConfig(), -np.inf, resources.memory)

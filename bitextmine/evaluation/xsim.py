@@ -82,7 +82,7 @@ class AlignedSearch:
         ids = np.arange(len(src))
         self._units = tuple(unit_halfs(side, src.shape, "the encoder")[0] for side in (src, tgt))
         fwd, bwd = two_way_neighbours(
-            *self._units, k=K, src_ids=ids, tgt_ids=ids, threads=usable_threads(threads)
+            *self._units, k=K, src_numbers=ids, tgt_numbers=ids, threads=usable_threads(threads)
         )
         self._nearest = tuple(_first(side) for side in (fwd, bwd))
         fwd_means, bwd_means = self._means = neighbourhood_means(fwd), neighbourhood_means(bwd)

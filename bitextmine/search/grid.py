@@ -15,15 +15,17 @@ from bitextmine.errors import UsageError
 from bitextmine.machine import PROGRAM_BYTES, format_bytes
 from bitextmine.workdir import SIDES
 
-CPU_ROWS = 250_000  # of a panel: a block takes minutes
-GPU_ROWS = 4_000_000  # likewise; and enough resident rows to hide the reading of the others
-LEAST_ROWS = 10_000
-BLOCKS_A_DEVICE = 3  # at least, so that uneven devices are all kept busy
-WORTH_SHARING = 100_000  # rows of a panel below which no more devices are fed
+# Rows of the longest panels. A block of two such panels takes minutes; on a GPU the rows also
+# suffice to hide the reading of those that stream past.
+CPU_ROWS = 250_000
+GPU_ROWS = 4_000_000
+LEAST_PANEL_ROWS = 10_000
+LEAST_BLOCKS_A_DEVICE = 3  # With fewer, uneven devices would not all be kept busy.
+LEAST_SHARED_ROWS = 100_000  # Shorter panels are not cut for the sake of more devices.
 
 _BUFFER_BYTES = 128 << 20
-_ROW_BYTES = 500
-_NEIGHBOUR_BYTES = 44
+_BYTES_A_ROW = 500
+_BYTES_A_NEIGHBOUR = 44
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,16 @@ def plan_grid(
     rows = GPU_ROWS if on_gpu else CPU_ROWS
     while block_bytes(min(rows, n_src), min(rows, n_tgt), dim=dim, k=k) > block_memory:
         rows -= rows // 8
-        if rows < LEAST_ROWS:
-            needed = sharing * block_bytes(LEAST_ROWS, LEAST_ROWS, dim=dim, k=k)
+        if rows < LEAST_PANEL_ROWS:
+            needed = sharing * block_bytes(LEAST_PANEL_ROWS, LEAST_PANEL_ROWS, dim=dim, k=k)
             raise UsageError(
-                f"--memory leaves {format_bytes(sharing * block_memory)} for the search, and its smallest blocks"
-                f" need {format_bytes(needed)}",
+                f"--memory leaves {format_bytes(sharing * block_memory)} for the search, and its"
+                f" smallest blocks need {format_bytes(needed)}",
                 hint=f"give --memory {format_bytes(1.05 * (needed + PROGRAM_BYTES))} or more, a"
                 " smaller -k, or fewer --devices",
             )
-    while parallel > 1 and rows > WORTH_SHARING:
-        if -(-n_src // rows) * -(-n_tgt // rows) >= BLOCKS_A_DEVICE * parallel:
+    while parallel > 1 and rows > LEAST_SHARED_ROWS:
+        if -(-n_src // rows) * -(-n_tgt // rows) >= LEAST_BLOCKS_A_DEVICE * parallel:
             break
         rows //= 2
     return Grid(_cut(src_shards, rows), _cut(tgt_shards, rows))
@@ -141,16 +143,16 @@ def _cut(shards: Sequence[int], rows: int) -> Cut:
 def block_bytes(n_src: int, n_tgt: int, *, dim: int, k: int) -> int:
     """Bound the main memory that the search of one block takes, in bytes.
 
-    Counted from the arrays of ``exact.py``: for every row its id, length, order and lists of
-    exact neighbours, twice while they are unpacked; candidates of the whole tgt panel and of
-    the resident src rows; and buffers that do not depend on the panel.
+    Counted from the arrays of the folder `exact`: for every row its number, length, order and
+    lists of exact neighbours, twice while they are unpacked; candidates of the whole tgt panel
+    and of the resident src rows; and buffers that do not depend on the panel.
     """
     return _BUFFER_BYTES + 64 * dim * 2048 + (n_src + n_tgt) * row_bytes(k)
 
 
 def row_bytes(k: int) -> int:
     """Bytes of main memory for each row of a block."""
-    return _ROW_BYTES + _NEIGHBOUR_BYTES * k
+    return _BYTES_A_ROW + _BYTES_A_NEIGHBOUR * k
 
 
 def as_grid(kept: dict[str, dict[str, list[int]]]) -> Grid:

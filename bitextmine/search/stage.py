@@ -15,7 +15,7 @@ from bitextmine.machine import CPU
 from bitextmine.runcard import Run
 from bitextmine.search.approximate.factory import check_factory, load_faiss
 from bitextmine.search.grid import Grid
-from bitextmine.search.method import LONG_S, Method, choose_method
+from bitextmine.search.method import LONG_S, Method, SearchSize, choose_method
 from bitextmine.search.neighbours import StoredNeighbours
 from bitextmine.search.panels import (
     all_found,
@@ -90,10 +90,7 @@ def plan_search(run: Run, config: SearchConfig, sides: Sides[Sized], dim: int) -
     machine = run.engine.resources("cpu")
     return choose_method(
         config.search,
-        n_src=len(sides.src),
-        n_tgt=len(sides.tgt),
-        dim=dim,
-        k=config.k,
+        SearchSize(len(sides.src), len(sides.tgt), dim=dim, k=config.k),
         devices=run.engine.devices(),
         threads=machine.threads,
         memory=machine.memory,

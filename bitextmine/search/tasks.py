@@ -53,7 +53,7 @@ def index_side(
     OutputError
         The disk is full.
     """
-    from bitextmine.search.approximate.building import build_index  # imports torch
+    from bitextmine.search.approximate.index import build_index  # imports torch
 
     workdir = Workdir(root)
     rows = whole_side(workdir, side)
@@ -192,8 +192,8 @@ def search_block(
         src.vectors(),
         tgt.vectors(),
         k=k,
-        src_ids=src[:],
-        tgt_ids=tgt[:],
+        src_numbers=src[:],
+        tgt_numbers=tgt[:],
         device=resources.device,
         threads=resources.threads,
         progress=advance,

@@ -13,20 +13,21 @@ from brute_force import (
     brute_force,
     clustered,
     coarse,
-    scattered_ids,
+    scattered_numbers,
 )
 
 from bitextmine.arrays import Halfs, Stored
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.search.exact.precision import device_error
-from bitextmine.search.exact.proof import as_neighbours
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.proof import unpack_neighbours
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.gpu import feed
 from bitextmine.search.gpu.block import multiply
 from bitextmine.search.gpu.device_rows import DeviceRows
 from bitextmine.search.gpu.device_search import search_on_device
-from bitextmine.search.gpu.kernels import COLUMN_TILE, PLAIN, ROW_TILE, Kernels, choose_kernels
+from bitextmine.search.gpu.kernel_choice import choose_kernels
+from bitextmine.search.gpu.kernels import COLUMN_TILE, PLAIN, ROW_TILE, Kernels
 from bitextmine.search.gpu.sizes import Sizes
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
@@ -44,17 +45,20 @@ pytestmark = [
 def search(
     src: Stored, tgt: Stored, k: int, sizes: Sizes | None = None, kernels: Kernels | None = None
 ) -> tuple[Neighbours, Neighbours]:
-    src_ids, tgt_ids = scattered_ids(src, tgt)
-    sides = Side.arrange(src, src_ids, name="src"), Side.arrange(tgt, tgt_ids, name="tgt")
+    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
+    sides = (
+        SearchSide.arrange(src, src_numbers, name="src"),
+        SearchSide.arrange(tgt, tgt_numbers, name="tgt"),
+    )
     fwd, bwd = search_on_device(*sides, k, GPU, sizes=sizes, kernels=kernels, threads=4)
-    return as_neighbours(fwd, *sides), as_neighbours(bwd, *sides[::-1])
+    return unpack_neighbours(fwd, *sides), unpack_neighbours(bwd, *sides[::-1])
 
 
 def assert_brute_force(src: Stored, tgt: Stored, k: int, sizes: Sizes | None = None) -> None:
-    src_ids, tgt_ids = scattered_ids(src, tgt)
+    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
     fwd, bwd = search(src, tgt, k, sizes)
-    assert_same(fwd, brute_force(src, tgt, tgt_ids, k))
-    assert_same(bwd, brute_force(tgt, src, src_ids, k))
+    assert_same(fwd, brute_force(src, tgt, tgt_numbers, k))
+    assert_same(bwd, brute_force(tgt, src, src_numbers, k))
 
 
 @pytest.mark.parametrize("sizes", [None, MANY])
@@ -69,7 +73,7 @@ def test_equals_brute_force_for_any_shape(
 
 
 @pytest.mark.parametrize("grain", [1, 2, 8])
-def test_ties_rank_by_id(grain: int) -> None:
+def test_ties_rank_by_number(grain: int) -> None:
     assert_brute_force(*coarse(700, 900, 12, grain), 8, MANY)
 
 
@@ -103,16 +107,18 @@ def large(n: int, d: int, seed: int) -> Halfs:
 def test_rows_pass_through_small_buffers_unharmed(
     d: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "_BUFFER_BYTES", 1 << 13)
+    monkeypatch.setattr(feed, "_PINNED_BYTES", 1 << 13)
     monkeypatch.setattr(feed, "_READ_BYTES", 1 << 10)
     src, tgt = clustered(700, 900, d)
     if dtype == np.int8:
         src, tgt = (np.round(200 * rows).clip(-128, 127).astype(dtype) for rows in (src, tgt))
-    ids = np.arange(700), np.arange(900)
+    numbers = np.arange(700), np.arange(900)
     parts = Rows(np.split(src, [7, 300])), Rows(np.split(tgt, [800]))
-    fwd, bwd = two_way_neighbours(*parts, k=4, src_ids=ids[0], tgt_ids=ids[1], device=GPU)
-    assert_same(fwd, brute_force(src, tgt, ids[1], 4))
-    assert_same(bwd, brute_force(tgt, src, ids[0], 4))
+    fwd, bwd = two_way_neighbours(
+        *parts, k=4, src_numbers=numbers[0], tgt_numbers=numbers[1], device=GPU
+    )
+    assert_same(fwd, brute_force(src, tgt, numbers[1], 4))
+    assert_same(bwd, brute_force(tgt, src, numbers[0], 4))
 
 
 @pytest.mark.parametrize("lagging", ["copies", "products", "search"])
@@ -133,10 +139,10 @@ def test_whatever_lags_behind_the_rest_waits_for_it(
     else:
         kernels = replace(kernels, pair_dots=partial(after_a_pause, kernels.pair_dots))
     src, tgt = clustered(1500, 2000, 64)
-    src_ids, tgt_ids = scattered_ids(src, tgt)
+    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
     fwd, bwd = search(src, tgt, 4, Sizes(512, 256, 512), kernels)
-    assert_same(fwd, brute_force(src, tgt, tgt_ids, 4))
-    assert_same(bwd, brute_force(tgt, src, src_ids, 4))
+    assert_same(fwd, brute_force(src, tgt, tgt_numbers, 4))
+    assert_same(bwd, brute_force(tgt, src, src_numbers, 4))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.int8])
@@ -145,10 +151,10 @@ def test_vectors_have_the_length_that_the_cpu_measures(dtype: Any) -> None:
     src[::50] = 0
     if dtype == np.int8:
         src, tgt = (np.round(200 * rows).clip(-128, 127).astype(dtype) for rows in (src, tgt))
-    sides = [Side.arrange(rows, np.arange(len(rows)), name="") for rows in (src, tgt)]
+    sides = [SearchSide.arrange(rows, np.arange(len(rows)), name="") for rows in (src, tgt)]
     search_on_device(sides[0], sides[1], 4, GPU)
     for side in sides:
-        expected = Side.prepare(side.vectors, side.ids, name="").lengths
+        expected = SearchSide.prepare(side.vectors, side.numbers, name="").lengths
         assert side.lengths.tobytes() == expected.tobytes()
 
 
@@ -164,9 +170,11 @@ def test_a_vector_that_cannot_be_used_is_refused(value: float) -> None:
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
 def test_every_gpu_gives_the_same() -> None:
     src, tgt = clustered(1500, 2000, 64)
-    src_ids, tgt_ids = scattered_ids(src, tgt)
+    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
     last = f"cuda:{torch.cuda.device_count() - 1}"
-    found = two_way_neighbours(src, tgt, k=4, src_ids=src_ids, tgt_ids=tgt_ids, device=last)
+    found = two_way_neighbours(
+        src, tgt, k=4, src_numbers=src_numbers, tgt_numbers=tgt_numbers, device=last
+    )
     for one, other in zip(found, search(src, tgt, 4), strict=True):
         assert_same(one, other)
     assert torch.cuda.current_device() == 0
@@ -174,8 +182,8 @@ def test_every_gpu_gives_the_same() -> None:
 
 def test_equals_the_search_on_the_cpu_where_several_blocks_are_under_way() -> None:
     src, tgt = large(20_000, 256, 1), large(30_000, 256, 2)
-    src_ids, tgt_ids = scattered_ids(src, tgt)
-    expected = two_way_neighbours(src, tgt, k=16, src_ids=src_ids, tgt_ids=tgt_ids)
+    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
+    expected = two_way_neighbours(src, tgt, k=16, src_numbers=src_numbers, tgt_numbers=tgt_numbers)
     for sizes in (None, Sizes(8192, 1024, 2048)):
         for found, wanted in zip(search(src, tgt, 16, sizes), expected, strict=True):
             assert_same(found, wanted)

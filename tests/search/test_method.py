@@ -8,9 +8,9 @@ import pytest
 
 from bitextmine.errors import UsageError
 from bitextmine.search import method
-from bitextmine.search.approximate import factory as index_plan
+from bitextmine.search.approximate import factory as index_factory
 from bitextmine.search.approximate.factory import HNSW
-from bitextmine.search.method import Method, choose_method, told_seconds
+from bitextmine.search.method import Method, SearchSize, choose_method, format_seconds
 
 
 @pytest.fixture(autouse=True)
@@ -20,11 +20,9 @@ def same_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(asked: str = "auto", n: int = 100_000, **changes: Any) -> Method:
-    settings: dict[str, Any] = {
-        "n_src": n, "n_tgt": n, "dim": 512, "k": 4, "devices": ("cpu",), "threads": 2,
-        "memory": 64 << 30,
-    }  # fmt: skip
-    return choose_method(asked, **(settings | changes))
+    size = SearchSize(changes.pop("n_src", n), changes.pop("n_tgt", n), dim=512, k=4)
+    settings: dict[str, Any] = {"devices": ("cpu",), "threads": 2, "memory": 64 << 30}
+    return choose_method(asked, size, **(settings | changes))
 
 
 def test_what_takes_minutes_is_searched_exactly() -> None:
@@ -47,7 +45,7 @@ def test_on_a_gpu_millions_are_searched_exactly() -> None:
 
 
 def test_without_faiss_auto_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_plan, "find_spec", lambda name: None)
+    monkeypatch.setattr(index_factory, "find_spec", lambda name: None)
     found = chosen(n=3_000_000)
     assert found.is_exact
     assert found.reason.endswith("needs pip install 'bitextmine[cpu]'")
@@ -56,7 +54,7 @@ def test_without_faiss_auto_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_faiss_an_index_that_is_asked_for_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(index_plan, "find_spec", lambda name: None)
+    monkeypatch.setattr(index_factory, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="not installed"):
         chosen("ivf")
 
@@ -100,8 +98,8 @@ def test_a_method_can_be_stored_and_read_again(asked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "text"),
     [(0.1, "1 s"), (40, "40 s"), (89, "89 s"), (180, "3 min"), (9 * 3600, "9 h"), (3e5, "3 days")],
 )
-def test_durations_are_told_as_people_do(seconds: float, told: str) -> None:
-    assert told_seconds(seconds) == told
+def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text

@@ -167,12 +167,12 @@ def test_shards_merge_to_the_search_of_everything(
     src = rng.integers(-1, 2, size=(60, 8)).astype(np.float16) / np.float16(4)  # many ties
     tgt = rng.integers(-1, 2, size=(80, 8)).astype(np.float16) / np.float16(4)
     src_ids, tgt_ids = rng.permutation(60), rng.permutation(80)
-    fwd, bwd = two_way_neighbours(src, tgt, k=k, src_ids=src_ids, tgt_ids=tgt_ids)
+    fwd, bwd = two_way_neighbours(src, tgt, k=k, src_numbers=src_ids, tgt_numbers=tgt_ids)
     src_shards = slice(0, src_cut), slice(src_cut, None)
     tgt_shards = slice(0, tgt_cut), slice(tgt_cut, None)
     blocks = [
         [
-            two_way_neighbours(src[i], tgt[j], k=k, src_ids=src_ids[i], tgt_ids=tgt_ids[j])
+            two_way_neighbours(src[i], tgt[j], k=k, src_numbers=src_ids[i], tgt_numbers=tgt_ids[j])
             for j in tgt_shards
         ]
         for i in src_shards

@@ -78,7 +78,7 @@ def test_panels_of_any_length_give_the_answer_of_one_search(
     search(encoded, k=3)
     src, tgt = side_vectors(encoded, "src"), side_vectors(encoded, "tgt")
     fwd, bwd = two_way_neighbours(
-        src, tgt, k=3, src_ids=np.arange(len(src)), tgt_ids=np.arange(len(tgt))
+        src, tgt, k=3, src_numbers=np.arange(len(src)), tgt_numbers=np.arange(len(tgt))
     )
     for side, expected in (("src", fwd), ("tgt", bwd)):
         found = load_neighbours(encoded, "src" if side == "src" else "tgt")
@@ -246,7 +246,7 @@ def test_an_index_finds_what_exact_search_finds_and_is_removed(encoded: Workdir)
     pipeline.search(encoded, SearchConfig(search=factory, k=3), RunCard())
     src, tgt = side_vectors(encoded, "src"), side_vectors(encoded, "tgt")
     expected = two_way_neighbours(
-        src, tgt, k=3, src_ids=np.arange(len(src)), tgt_ids=np.arange(len(tgt))
+        src, tgt, k=3, src_numbers=np.arange(len(src)), tgt_numbers=np.arange(len(tgt))
     )
     for side, lists in zip(SIDES, expected, strict=True):
         found = load_neighbours(encoded, side)

@@ -14,7 +14,7 @@ from bitextmine.arrays import Floats, Ids
 from bitextmine.search.exact.workers import share_out
 
 ROUNDS = 10  # as in FAISS; more change little
-_BLOCK = 1024
+_BLOCK_ROWS = 1024
 
 
 def cluster(rows: Floats, n_clusters: int, *, seed: int, n_workers: int) -> Floats:
@@ -50,17 +50,17 @@ def cluster(rows: Floats, n_clusters: int, *, seed: int, n_workers: int) -> Floa
 
 
 def _nearest(rows: Floats, centres: Floats, n_workers: int) -> Ids:
-    """Which centre each vector is closest to."""
+    """Find which centre each vector is closest to."""
     owners = np.empty(len(rows), np.int64)
     work = partial(_assign, rows=rows, centres=torch.from_numpy(centres).t(), owners=owners)
-    share_out(range(0, len(rows), _BLOCK), work, n_workers)
+    share_out(range(0, len(rows), _BLOCK_ROWS), work, n_workers)
     return owners
 
 
 def _assign(starts: Iterator[int], *, rows: Floats, centres: torch.Tensor, owners: Ids) -> None:
     """Fill in the owners of some blocks."""
     for start in starts:
-        block = slice(start, start + _BLOCK)
+        block = slice(start, start + _BLOCK_ROWS)
         owners[block] = torch.mm(torch.from_numpy(rows[block]), centres).argmax(1).numpy()
 
 

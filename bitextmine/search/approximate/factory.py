@@ -1,4 +1,4 @@
-"""Which FAISS index stands for exact search, what it needs, and whether FAISS can build it."""
+"""Which FAISS index a search takes, what it needs, and whether FAISS can build it."""
 
 import importlib
 import re
@@ -15,16 +15,16 @@ from bitextmine.errors import UsageError
 from bitextmine.machine import PROGRAM_BYTES, format_bytes
 
 HNSW = "HNSW32,SQfp16"
-HNSW_BUILD = 80  # candidates considered while a vector is linked to its neighbours
+HNSW_BUILD_CANDIDATES = 80  # considered while a vector is linked to its neighbours
 LEAST_INDEXED = 1000  # sentences; fewer are searched exactly in no time
 LEAST_LISTS, MOST_LISTS = 16, 65536
-MANY_LISTS = 16384
-TRAINING_ROWS_A_LIST = 64  # FAISS warns below 39 and takes 256 at most
-ENCODER_ROWS = 65536  # 256 a centroid of an 8-bit product quantizer, as FAISS itself takes
-_PLACE_IN_FAISS = re.compile(r"^Error in .*?\.(cpp|h):\d+: (Error: )?")
+MANY_LISTS = 16384  # From here on, to find the lists of a query takes an index of its own.
+TRAINING_ROWS_A_LIST = 64  # FAISS warns below 39 and takes 256 at most.
+ENCODER_ROWS = 65536  # 256 for each centroid of an 8-bit product quantizer, as FAISS itself takes
+_SOURCE_LINE = re.compile(r"^Error in .*?\.(cpp|h):\d+: (Error: )?")  # FAISS's own, in its errors
 _TRIAL_ROWS = 1024
-_ORDER_BYTES = 24  # numbers, their order, and lengths of vectors
-_GROWTH = 2  # lists double when they are full, so half of what they hold may be empty
+_ORDER_BYTES_A_ROW = 24  # the sentence number, its order, and the length of the vector
+_LIST_GROWTH = 2  # Lists double when they are full, so half of what they hold may be empty.
 
 
 def load_faiss() -> Any:
@@ -83,7 +83,7 @@ def number_of_lists(n: int) -> int:
 
 
 def _sub_vectors(dim: int) -> int:
-    """Into how many equal parts a vector is cut: of 4 numbers each, or fewer."""
+    """Return into how many equal parts a vector is cut: of 4 dimensions each, or fewer."""
     width = next(width for width in (4, 3, 2, 1) if dim % width == 0)
     return dim // width
 
@@ -93,7 +93,7 @@ def lists_read(lists: int) -> int:
     return min(lists, max(48, round(3 * sqrt(lists))))
 
 
-def candidates(k: int) -> int:
+def number_of_candidates(k: int) -> int:
     """Return how many candidates an index gives for k neighbours, to be ranked exactly."""
     return 4 * k + 16
 
@@ -133,9 +133,9 @@ def index_needs(factory: str, n: int, dim: int) -> Needs:
     codes += [256] * len(re.findall(r"PQ\d+(?![x\d])", factory))
     least = max([1, lists, *codes])
     sample = min(n, max(TRAINING_ROWS_A_LIST * lists, ENCODER_ROWS))
-    held = _GROWTH * n * _row_bytes(faiss, index) + 4 * lists * dim
+    held = _LIST_GROWTH * n * _row_bytes(faiss, index) + 4 * lists * dim
     training = 3 * 4 * sample * dim  # the sample, sorted by cluster, and its residuals
-    return Needs(least, sample, int(max(held, training) + _ORDER_BYTES * n))
+    return Needs(least, sample, int(max(held, training) + _ORDER_BYTES_A_ROW * n))
 
 
 def check_factory(factory: str, n: int, dim: int, *, side: str = "smaller") -> None:
@@ -219,9 +219,9 @@ def _trim_training(faiss: Any, index: Any) -> None:
 
 
 def refused(factory: str, why: str, error: Exception | None = None) -> UsageError:
-    """Say why a factory string is of no use; of FAISS's message only the reason."""
+    """Make the error that says why a factory string is of no use, with FAISS's reason."""
     lines = str(error).splitlines() if error is not None else []
-    reason = f": {_PLACE_IN_FAISS.sub('', lines[0])}" if lines else ""
+    reason = f": {_SOURCE_LINE.sub('', lines[0])}" if lines else ""
     return UsageError(
         f"--search {factory}: {why}{reason}",
         hint="give exact, ivf, hnsw, or a factory string of FAISS such as IVF4096,PQ128x4fs",
@@ -232,7 +232,7 @@ def _try_small(factory: str, dim: int) -> None:
     """Build and search a small index of the same kind: FAISS reads much that cannot be searched."""
     small = _skeleton(factory, dim)
     if small is None:
-        return  # what goes wrong is told when it does
+        return  # What goes wrong then shows when the index is built.
     rows = np.random.default_rng(0).standard_normal((_TRIAL_ROWS, dim), np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     index = make_index(small, dim)
@@ -248,7 +248,7 @@ def _try_small(factory: str, dim: int) -> None:
 
 
 def _skeleton(factory: str, dim: int) -> str | None:
-    """The same structure with nothing that takes long to train; None if FAISS reads it not."""
+    """Reduce an index to what is trained in no time; None if FAISS cannot read that."""
     small = re.sub(r"IVF\d+", "IVF4", factory)
     small = re.sub(r"OPQ\d+(_(\d+))?", lambda found: f"RR{found[2] or dim}", small)
     small = re.sub(r"(?<![A-Z])(PQ|PRQ|PLSQ|RQ|LSQ)\d+[^,)]*", "Flat", small)
@@ -260,13 +260,13 @@ def _skeleton(factory: str, dim: int) -> str | None:
 
 
 def _lists(faiss: Any, index: Any) -> int:
-    """How many clusters the vectors of an index are sorted into; 0 if they are not."""
+    """Count the clusters that the vectors of an index are sorted into; 0 if they are not."""
     ivf = faiss.try_extract_index_ivf(index)
     return 0 if ivf is None else int(ivf.nlist)
 
 
 def _row_bytes(faiss: Any, index: Any) -> float:
-    """Bytes that a vector takes in an index."""
+    """Return the bytes that a vector takes in an index."""
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):
         return _row_bytes(faiss, index.index)
@@ -276,7 +276,7 @@ def _row_bytes(faiss: Any, index: Any) -> float:
         links = 4 * 2.1 * int(index.hnsw.nb_neighbors(1)) + 16
         return _row_bytes(faiss, index.storage) + links
     if isinstance(index, faiss.IndexIVF):
-        return float(index.code_size + 8)  # and the id
+        return float(index.code_size + 8)  # and a number of 8 bytes
     try:
         return float(index.sa_code_size())
     except RuntimeError:  # no code of its own: as large as what it was given, and links

@@ -1,11 +1,11 @@
-"""Approximate nearest neighbours: a FAISS index nominates, exact cosines rank.
+"""One side's neighbours in the index over the other: FAISS nominates, exact cosines rank.
 
 An index gives several times more candidates than neighbours asked for. All of them get exact
 cosines, those of the exact search to the last bit, so lists, their means and margins mean the
 same as after an exact search; what an index misses is all that differs.
 
-Each direction has its own index. As what one direction finds may be news to the other,
-`exchange` offers every pair found to both its sentences.
+Each direction has its own index. As one direction may find what the other has missed, `exchange`
+adds every pair found to the lists of both its sentences.
 """
 
 import logging
@@ -20,22 +20,26 @@ import torch
 from bitextmine.arrays import Doubles, Ids, Stored
 from bitextmine.errors import WorkdirError
 from bitextmine.progress import Advance
-from bitextmine.search.approximate.factory import candidates, lists_read, load_faiss, one_thread
-from bitextmine.search.exact.proof import as_neighbours, search_exactly
+from bitextmine.search.approximate.factory import (
+    lists_read,
+    load_faiss,
+    number_of_candidates,
+    one_thread,
+)
+from bitextmine.search.exact.proof import search_in_float64, unpack_neighbours
 from bitextmine.search.exact.shortlists import EMPTY, Keys, pack, positions, similarities
-from bitextmine.search.exact.side import Side, pair_cosines
+from bitextmine.search.exact.side import SearchSide, pair_cosines
 from bitextmine.search.exact.workers import share_out
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
 
 LOG = logging.getLogger(__name__)
 
-
 # Queries at a time, always filled up to this number: the products that choose the lists to
 # read depend on their shape in the last bits, and on nothing else.
 QUERIES = 1024
-_MEASURED = 128  # vectors at a time, so that their squares stay in cache
-_RESCORED_BYTES = 8 << 20  # vectors of candidates gathered at a time, by each worker
+_MEASURED_ROWS = 128  # at a time, so that their squares stay in cache
+_RESCORED_BYTES = 8 << 20  # of vectors of candidates, which each worker gathers at a time
 
 
 def search_index(
@@ -87,24 +91,28 @@ def search_index(
     k = min(k, len(others))
     if not len(queries) or not k:
         return Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), int))
-    own = Side.prepare(queries, query_numbers, name="searched", n_workers=threads)
-    other = Side.arrange(others, other_numbers, name="indexed")  # not measured: it may be large
-    index, n_workers = _on_device(_opened(path, others, candidates(k)), devices, threads)
+    own = SearchSide.prepare(queries, query_numbers, name="searched", n_workers=threads)
+    other = SearchSide.arrange(
+        others, other_numbers, name="indexed"
+    )  # not measured: it may be large
+    index, n_workers = _move_to_gpu(
+        _open_index(path, others, number_of_candidates(k)), devices, threads
+    )
     search = _Search(index, own, other, k, np.full((len(own), k), EMPTY, np.int64))
-    blocks = _reported(own.blocks(QUERIES), progress or (lambda n_queries: None))
+    blocks = _counted(own.blocks(QUERIES), progress or (lambda n_queries: None))
     share_out(blocks, search.answer, n_workers)
     del index, search.index
     missing = np.flatnonzero(search.keys[:, -1] == EMPTY)
     if len(missing):
         LOG.info("%d of %d sentences are searched exactly: lists too short", len(missing), len(own))
-        measured = Side.prepare(others, other_numbers, name="indexed", n_workers=threads)
+        measured = SearchSide.prepare(others, other_numbers, name="indexed", n_workers=threads)
         floor = np.full(len(missing), -np.inf, np.float32)
-        search.keys[missing] = search_exactly(own, missing, floor, measured, k)
-    return as_neighbours(search.keys, own, other)
+        search.keys[missing] = search_in_float64(own, missing, floor, measured, k)
+    return unpack_neighbours(search.keys, own, other)
 
 
-def _reported(blocks: Iterable[tuple[int, int]], progress: Advance) -> Iterator[tuple[int, int]]:
-    """Tell of each block as it is drawn, which one thread does at a time."""
+def _counted(blocks: Iterable[tuple[int, int]], progress: Advance) -> Iterator[tuple[int, int]]:
+    """Report each block as it is drawn, which one thread does at a time."""
     for start, stop in blocks:
         yield start, stop
         progress(stop - start)
@@ -112,11 +120,11 @@ def _reported(blocks: Iterable[tuple[int, int]], progress: Advance) -> Iterator[
 
 @dataclass
 class _Search:
-    """An index, who asks, who is found, and the answers so far."""
+    """An index, the sentences that ask and those that are found, and the lists so far."""
 
     index: Any
-    own: Side
-    other: Side
+    own: SearchSide
+    other: SearchSide
     k: int
     keys: Keys  # (n, k): exact cosines and positions, packed
 
@@ -126,7 +134,9 @@ class _Search:
             for start, stop in blocks:
                 rows = np.zeros((QUERIES, self.own.vectors.shape[1]), np.float32)
                 rows[: stop - start] = self.own.unit_rows(start, stop).numpy()
-                found = self.index.search(rows, min(candidates(self.k), len(self.other)))[1]
+                found = self.index.search(rows, min(number_of_candidates(self.k), len(self.other)))[
+                    1
+                ]
                 self._rank(start, found[: stop - start])
 
     def _rank(self, start: int, found: Ids) -> None:
@@ -139,16 +149,16 @@ class _Search:
             self.keys[own] = rank_candidates(self.own, own, some, self.other, self.k)
 
 
-def rank_candidates(own: Side, rows: Ids, found: Ids, other: Side, k: int) -> Keys:
+def rank_candidates(own: SearchSide, rows: Ids, found: Ids, other: SearchSide, k: int) -> Keys:
     """Rank candidates by exact cosine, then by position.
 
     Parameters
     ----------
-    own, rows : Side and ndarray of int64, shape (n,)
+    own, rows : SearchSide and ndarray of int64, shape (n,)
         Whose candidates they are, by position.
     found : ndarray of int64, shape (n, c)
         Positions on the other side; -1 where there is none.
-    other : Side
+    other : SearchSide
         Need not be measured.
     k : int
         How many to keep, at most c.
@@ -159,31 +169,31 @@ def rank_candidates(own: Side, rows: Ids, found: Ids, other: Side, k: int) -> Ke
         Cosines and positions, packed; `EMPTY` where there were fewer candidates.
     """
     owners, slots = np.nonzero(found >= 0)
-    wanted, places = np.unique(found[owners, slots], return_inverse=True)
+    wanted, gathered_positions = np.unique(found[owners, slots], return_inverse=True)
     vectors = other.take(wanted)
-    gathered = Side(Rows([vectors]), other.ids[wanted], None, _lengths(vectors))
-    cosines = pair_cosines(own, rows[owners], gathered, places)
+    gathered = SearchSide(Rows([vectors]), other.numbers[wanted], None, _lengths(vectors))
+    cosines = pair_cosines(own, rows[owners], gathered, gathered_positions)
     keys = np.full((len(found), max(k, found.shape[1])), EMPTY, np.int64)
-    keys[owners, slots] = pack(cosines, wanted[places])
+    keys[owners, slots] = pack(cosines, wanted[gathered_positions])
     keys.sort(axis=1)
     return keys[:, :k]
 
 
 def _lengths(vectors: Stored) -> Doubles:
-    """Norms, infinite for a zero vector: what a measured `Side` has, for a few vectors in cache.
+    """Norms of a few vectors in cache, as a measured `SearchSide` has them: infinite for zero.
 
     That they are finite was checked when they were indexed.
     """
     lengths = np.empty(len(vectors))
-    for start in range(0, len(vectors), _MEASURED):
-        some = slice(start, start + _MEASURED)
+    for start in range(0, len(vectors), _MEASURED_ROWS):
+        some = slice(start, start + _MEASURED_ROWS)
         squares = torch.from_numpy(vectors[some]).float().square_()  # 22 bits: exact
         lengths[some] = squares.sum(1, dtype=torch.float64).sqrt_().numpy()
     lengths[lengths == 0] = np.inf
     return lengths
 
 
-def _opened(path: Path, others: Rows, n_candidates: int) -> Any:
+def _open_index(path: Path, others: Rows, n_candidates: int) -> Any:
     """Read an index, and set how thoroughly it searches."""
     faiss = load_faiss()
     try:
@@ -207,7 +217,7 @@ def _opened(path: Path, others: Rows, n_candidates: int) -> Any:
     return index
 
 
-def _on_device(index: Any, devices: Sequence[str], threads: int) -> tuple[Any, int]:
+def _move_to_gpu(index: Any, devices: Sequence[str], threads: int) -> tuple[Any, int]:
     """Move an index to a GPU if there is one and FAISS can; and say how many threads may ask."""
     faiss = load_faiss()
     gpus = [int(name.partition(":")[2] or 0) for name in devices if name.startswith("cuda")]
@@ -223,10 +233,8 @@ def _on_device(index: Any, devices: Sequence[str], threads: int) -> tuple[Any, i
     return index, threads
 
 
-def exchange(
-    numbers: Ids, own: Neighbours, offered: Iterable[tuple[Ids, Neighbours]]
-) -> Neighbours:
-    """Offer the sentences of one side what the other side's search has found.
+def exchange(numbers: Ids, own: Neighbours, others: Iterable[tuple[Ids, Neighbours]]) -> Neighbours:
+    """Add to the lists of one side the pairs that the other side's search has found.
 
     A pair that src found is a candidate of tgt as well. The lists of the other side are read
     block by block, so memory is bounded by a block of them and by the lists of these sentences.
@@ -236,8 +244,8 @@ def exchange(
     numbers : ndarray of int64, shape (n,)
         The sentence numbers of some sentences of one side; unique.
     own : Neighbours
-        Their neighbours, (n, k): exact cosines, ids are numbers of the other side.
-    offered : iterable of (numbers, Neighbours)
+        Their neighbours, (n, k): exact cosines, and numbers of the other side.
+    others : iterable of (numbers, Neighbours)
         All lists of the other side, in any order and blocks.
 
     Returns
@@ -247,11 +255,11 @@ def exchange(
     """
     order = np.argsort(numbers, kind="stable")
     keys = pack(np.ascontiguousarray(own.cosines), own.numbers)
-    for others, lists in offered:
-        places = np.searchsorted(numbers, lists.numbers, sorter=order)
-        rows = order[np.minimum(places, len(order) - 1)]
+    for other_numbers, lists in others:
+        ranks = np.searchsorted(numbers, lists.numbers, sorter=order)
+        rows = order[np.minimum(ranks, len(order) - 1)]
         new = pack(
-            np.ascontiguousarray(lists.cosines), np.broadcast_to(others[:, None], rows.shape)
+            np.ascontiguousarray(lists.cosines), np.broadcast_to(other_numbers[:, None], rows.shape)
         )
         fits = (numbers[rows] == lists.numbers) & (new < keys[rows, -1])
         _insert(keys, rows[fits], new[fits])

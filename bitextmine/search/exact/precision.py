@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from bitextmine.arrays import Floats
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.exact.workers import share_out
 
 GemmName = Literal["auto", "float32", "bfloat16"]
 
-_UNIT = 2.0**-24  # unit roundoff of float32
-_SAFETY = 1e-6  # covers the float32 rounding of thresholds and cosines
+_UNIT = 2.0**-24  # the unit roundoff of float32
+_SAFETY = 1e-6  # a cosine: more than the rounding of thresholds and cosines to float32
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ def choose_dtype(gemm: GemmName) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def measure_precision(dtype: torch.dtype, src: Side, tgt: Side, *, n_workers: int = 1) -> Precision:
+def measure_precision(
+    dtype: torch.dtype, src: SearchSide, tgt: SearchSide, *, n_workers: int = 1
+) -> Precision:
     """Bound the error of a matrix product of unit rows in this format.
 
     A float32 sum of d products, in any order and with or without FMA, is off by at most
@@ -96,7 +98,7 @@ def device_error(d: int) -> float:
     return cuts / (1 - cuts) + scaling + _SAFETY
 
 
-def _largest_loss(side: Side, n_workers: int) -> float:
+def _largest_loss(side: SearchSide, n_workers: int) -> float:
     """The largest |x - bf16(x)| among the unit rows of one side."""
     largest: list[float] = []
 

@@ -1,4 +1,8 @@
-"""From nominated candidates to proven neighbours: exact scores, and a second look where needed."""
+"""From nominated candidates to proven neighbours: exact cosines, and a second search where needed.
+
+`Ranking` collects what is proven for one side. `search_in_float64` needs no nomination at all,
+and is what approximate search falls back on as well.
+"""
 
 import numpy as np
 import torch
@@ -13,23 +17,23 @@ from bitextmine.search.exact.shortlists import (
     positions,
     similarities,
 )
-from bitextmine.search.exact.side import Side, as_cosines, pair_cosines
+from bitextmine.search.exact.side import SearchSide, as_cosines, pair_cosines
 from bitextmine.search.neighbours import Neighbours
 
-_BLOCK = 1024  # rows and columns of a float64 block: 8 MB
+_BLOCK_ROWS = 1024  # and as many columns: in float64 such a block takes 8 MB
 
 
 class Ranking:
     """The exact neighbours of one side, as they become known."""
 
-    def __init__(self, own: Side, other: Side, k: int) -> None:
+    def __init__(self, own: SearchSide, other: SearchSide, k: int) -> None:
         self.own, self.other = own, other
         self.k = min(k, len(other))
         self._keys = np.full((len(own), self.k), EMPTY, np.int64)
         self._unproven: list[Ids] = []
 
-    def settle(self, lists: Shortlists, precision: Precision) -> None:
-        """Rank what was nominated for a block of rows, and note what that does not prove."""
+    def rank(self, lists: Shortlists, precision: Precision) -> None:
+        """Rank what was nominated for a block of rows, and note which rows that does not prove."""
         ranked = rank_exactly(lists, self.own, self.other, precision)
         self._keys[lists.start : lists.stop] = ranked
         self._unproven.append(lists.start + unproven(lists, ranked, precision))
@@ -38,19 +42,21 @@ class Ranking:
         """Search again what is not proven, and return exact cosines and positions, packed."""
         rows = np.concatenate([np.empty(0, np.int64), *self._unproven])
         floor = similarities(self._keys[rows, -1])
-        self._keys[rows] = search_exactly(self.own, rows, floor, self.other, self.k)
+        self._keys[rows] = search_in_float64(self.own, rows, floor, self.other, self.k)
         return self._keys
 
 
-def as_neighbours(keys: Keys, own: Side, other: Side) -> Neighbours:
-    """Unpack cosines and ids, in the order in which the vectors were given."""
+def unpack_neighbours(keys: Keys, own: SearchSide, other: SearchSide) -> Neighbours:
+    """Unpack cosines and numbers, in the order in which the vectors were given."""
     if own.order is not None:
         by_position, keys = keys, np.empty_like(keys)
         keys[own.order] = by_position
-    return Neighbours(similarities(keys), other.ids[positions(keys)])
+    return Neighbours(similarities(keys), other.numbers[positions(keys)])
 
 
-def rank_exactly(lists: Shortlists, own: Side, other: Side, precision: Precision) -> Keys:
+def rank_exactly(
+    lists: Shortlists, own: SearchSide, other: SearchSide, precision: Precision
+) -> Keys:
     """Rank the candidates of a block of rows by their exact cosines.
 
     Returns
@@ -80,7 +86,7 @@ def unproven(lists: Shortlists, ranked: Keys, precision: Precision) -> Ids:
     return np.flatnonzero(~(kth > limits.astype(np.float32)))
 
 
-def search_exactly(own: Side, rows: Ids, floor: Floats, other: Side, k: int) -> Keys:
+def search_in_float64(own: SearchSide, rows: Ids, floor: Floats, other: SearchSide, k: int) -> Keys:
     """Find the k nearest of some positions from float64 blocks, exact as they are.
 
     Ties are what leads here, so equal vectors are searched once, and as candidates come in
@@ -97,22 +103,22 @@ def search_exactly(own: Side, rows: Ids, floor: Floats, other: Side, k: int) -> 
         Exact cosines and positions, packed.
     """
     found = np.empty((len(rows), k), np.int64)
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        block = rows[start : start + _BLOCK_ROWS]
         vectors = own.take(block)
         firsts, inverse = _distinct(vectors)
         lists = Shortlists(len(firsts), k=k, keep=k, precision=EXACT)
         # A candidate must exceed the threshold, and one equal to the floor may be needed.
-        lists.thresholds[:] = np.nextafter(floor[start : start + _BLOCK][firsts], -np.inf)
+        lists.thresholds[:] = np.nextafter(floor[start : start + _BLOCK_ROWS][firsts], -np.inf)
         _fill_exactly(lists, vectors[firsts], own.lengths[block[firsts]], other)
-        found[start : start + _BLOCK] = lists.keys[inverse]
+        found[start : start + _BLOCK_ROWS] = lists.keys[inverse]
     return found
 
 
-def _fill_exactly(lists: Shortlists, vectors: Stored, lengths: Doubles, other: Side) -> None:
-    """Offer all of the other side, in order of position."""
+def _fill_exactly(lists: Shortlists, vectors: Stored, lengths: Doubles, other: SearchSide) -> None:
+    """Add all of the other side, in order of position."""
     doubles = torch.from_numpy(vectors).double()
-    for start, stop in other.blocks(_BLOCK):
+    for start, stop in other.blocks(_BLOCK_ROWS):
         block = torch.from_numpy(other.rows(start, stop)).double()
         dots = torch.mm(doubles, block.t()).numpy()
         cosines = as_cosines(dots, lengths[:, None] * other.lengths[start:stop])

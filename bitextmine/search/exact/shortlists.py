@@ -1,4 +1,8 @@
-"""The best few candidates of every sentence, kept as one sortable integer each."""
+"""The best few candidates of every sentence, kept as one sortable integer each.
+
+A key packs a similarity and a position. `gpu.device_lists` packs the same bits with torch, so
+that keys can be taken from a device as they are.
+"""
 
 from threading import RLock
 
@@ -10,8 +14,11 @@ from bitextmine.search.exact.precision import Precision
 
 Keys = NDArray[np.int64]  # (similarity, position) packed so that the smallest key is the best
 
-PENDING = 32  # candidates a row collects between two sorts; more of them only cost more sorts
-GROWTH = 1.5  # sort again when this many times more has been seen: few sorts, few stale thresholds
+# A row collects so many candidates between two sorts; where it gets more, that costs a sort.
+PENDING_CANDIDATES = 32
+# Lists are sorted again when their rows have been compared with so many times more others, which
+# makes few sorts and leaves few stale thresholds.
+SORT_GROWTH = 1.5
 _LOW_WORD = 0xFFFFFFFF
 
 
@@ -64,7 +71,7 @@ class Shortlists:
         self.lock = RLock()
         self.keys = np.full((n, keep), EMPTY, np.int64)
         self.thresholds = np.full(n, precision.lowest, np.float32)
-        self.n_seen = 0
+        self.n_compared = 0
         self._n_sorted = 0
         self._precision = precision
         self._pending: Keys | None = None
@@ -100,22 +107,22 @@ class Shortlists:
     def _append(self, rows: Ids, keys: Keys) -> NDArray[np.bool_]:
         """Store what there is room for, and tell which keys found room."""
         if self._pending is None:
-            self._pending = np.full((len(self.keys), PENDING), EMPTY, np.int64)
+            self._pending = np.full((len(self.keys), PENDING_CANDIDATES), EMPTY, np.int64)
         slots = self._n_pending[rows] + _occurrence(rows)
-        fits = slots < PENDING
+        fits = slots < PENDING_CANDIDATES
         self._pending[rows[fits], slots[fits]] = keys[fits]
         self._n_pending += np.bincount(rows[fits], minlength=len(self.keys))
         return fits
 
-    def saw(self, n_others: int, *, until: int) -> None:
-        """Count the others shown so far: sort when they have grown enough, settle at the last."""
+    def count_compared(self, n_others: int, *, until: int) -> None:
+        """Count the others compared with: sort from time to time, and finish after the last."""
         with self.lock:
-            self.n_seen += n_others
-            if self.n_seen == until:
-                self.settle()
-            elif self.n_seen >= GROWTH * self._n_sorted:
+            self.n_compared += n_others
+            if self.n_compared == until:
+                self.finish()
+            elif self.n_compared >= SORT_GROWTH * self._n_sorted:
                 self.sort()
-                self._n_sorted = self.n_seen
+                self._n_sorted = self.n_compared
 
     def sort(self) -> None:
         """Merge pending candidates into the lists, which raises the thresholds."""
@@ -133,8 +140,8 @@ class Shortlists:
         raised = np.maximum(kth - self._precision.slack(kth), last)
         self.thresholds[rows] = np.maximum(self.thresholds[rows], raised)
 
-    def settle(self) -> None:
-        """Sort, and give back the memory of what was pending."""
+    def finish(self) -> None:
+        """Sort, and free the memory of what was pending."""
         self.sort()
         self._pending = None
 

@@ -1,4 +1,4 @@
-"""One side of a search: stored vectors in order of id, and exact cosines between two."""
+"""One side of a search: stored vectors in order of number, and exact cosines between two."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from bitextmine.search.rows import Rows
 # they need at most 53 bits, so float64 adds them without any rounding, in whatever order.
 # Products of int8 numbers are integers, whose sums are exact in any case.
 LARGEST_NORM = 2.0
-_CHUNK_ELEMENTS = 1 << 17  # numbers gathered at a time: 512 kB in float32 stay in cache
+_CHUNK_ELEMENTS = 1 << 17  # of vectors: 512 kB in float32, which stay in cache
 
 
 @dataclass(frozen=True)
-class Side:
-    """The vectors of one side, addressed by position: the rank of their ids.
+class SearchSide:
+    """The vectors of one side, addressed by position: the rank of their sentence numbers.
 
     Attributes
     ----------
     vectors : Rows, shape (n, d)
         As given, perhaps memory-mapped; read by blocks.
-    ids : ndarray of int64, shape (n,)
+    numbers : ndarray of int64, shape (n,)
         Ascending.
     order : ndarray of int64, shape (n,), or None
-        The row of each position; None if rows already ascend by id.
+        The row of each position; None if rows already ascend by number.
     lengths : ndarray of float64, shape (n,)
         Norms by position; infinite for a zero vector, which makes all its cosines 0. NaN as
         long as they are not measured.
@@ -38,42 +38,44 @@ class Side:
     """
 
     vectors: Rows
-    ids: Ids
+    numbers: Ids
     order: Ids | None
     lengths: Doubles
     name: str = "the"
 
     @classmethod
-    def prepare(cls, vectors: Rows | Stored, ids: Ids, *, name: str, n_workers: int = 1) -> "Side":
+    def prepare(
+        cls, vectors: Rows | Stored, numbers: Ids, *, name: str, n_workers: int = 1
+    ) -> "SearchSide":
         """Arrange one side and measure its vectors, which reads all of them.
 
         Raises
         ------
         ValueError
-            Shapes or dtypes disagree, or ids repeat.
+            Shapes or dtypes disagree, or numbers repeat.
         EncoderError
             A vector is not finite or too long.
         """
-        side = cls.arrange(vectors, ids, name=name)
+        side = cls.arrange(vectors, numbers, name=name)
         share_out(side.blocks(side.chunk_rows()), side._measure, n_workers)
         side.set_lengths(0, side.lengths)
         return side
 
     @classmethod
-    def arrange(cls, vectors: Rows | Stored, ids: Ids, *, name: str) -> "Side":
-        """Check the shape of one side and sort it by id, without reading a vector."""
+    def arrange(cls, vectors: Rows | Stored, numbers: Ids, *, name: str) -> "SearchSide":
+        """Check the shape of one side and sort it by number, without reading a vector."""
         fits = vectors.dtype in STORED and len(vectors.shape) == 2
-        if not fits or ids.shape != vectors.shape[:1]:
-            raise ValueError(f"{name}: {vectors.dtype} {vectors.shape} and ids {ids.shape}")
+        if not fits or numbers.shape != vectors.shape[:1]:
+            raise ValueError(f"{name}: {vectors.dtype} {vectors.shape} and numbers {numbers.shape}")
         vectors = vectors if isinstance(vectors, Rows) else Rows([vectors])
-        order = None if np.all(ids[1:] > ids[:-1]) else np.argsort(ids, kind="stable")
-        ascending = ids if order is None else ids[order]
+        order = None if np.all(numbers[1:] > numbers[:-1]) else np.argsort(numbers, kind="stable")
+        ascending = numbers if order is None else numbers[order]
         if np.any(ascending[1:] == ascending[:-1]):
-            raise ValueError(f"{name}: ids are not unique")
-        return cls(vectors, ascending, order, np.full(len(ids), np.nan), name)
+            raise ValueError(f"{name}: numbers are not unique")
+        return cls(vectors, ascending, order, np.full(len(numbers), np.nan), name)
 
     def chunk_rows(self) -> int:
-        """Rows whose numbers stay in cache."""
+        """Return how many rows stay in cache."""
         return max(1, _CHUNK_ELEMENTS // max(1, self.vectors.shape[1]))
 
     def _measure(self, blocks: Iterator[tuple[int, int]]) -> None:
@@ -95,14 +97,14 @@ class Side:
         if len(unusable):
             first, rest = unusable[0], len(self) - start - len(measured)
             raise EncoderError(
-                f"{self.name} sentence {self.ids[start + first]} has a vector of length"
+                f"{self.name} sentence {self.numbers[start + first]} has a vector of length"
                 f" {measured[first]:g} ({len(unusable)} such vectors{' so far' if rest else ''})",
                 hint="encode again: vectors must be finite and of length 1",
             )
         self.lengths[start : start + len(measured)] = np.where(measured == 0, np.inf, measured)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.numbers)
 
     def blocks(self, size: int) -> Iterator[tuple[int, int]]:
         """Cut the positions into ranges of at most this size."""
@@ -126,7 +128,9 @@ class Side:
         return unit.mul_(torch.from_numpy(scales)[:, None])
 
 
-def pair_cosines(src: Side, src_positions: Ids, tgt: Side, tgt_positions: Ids) -> Floats:
+def pair_cosines(
+    src: SearchSide, src_positions: Ids, tgt: SearchSide, tgt_positions: Ids
+) -> Floats:
     """Compute the exact cosine of each pair, rounded to float32.
 
     The sum of products is exact in float64 and what follows is one fixed sequence of

@@ -1,4 +1,4 @@
-"""Exact two-way nearest neighbours: each block of similarities is computed once, for both ways.
+"""Both directions of an exact search: each block of similarities is computed once, for both.
 
 The matrix product only nominates. It runs in the fastest format the processor has, keeps a few
 candidates more than asked, and everything it says is within a proven error of the truth. The
@@ -20,10 +20,10 @@ import torch
 from bitextmine.arrays import Ids, Stored
 from bitextmine.progress import Advance
 from bitextmine.search.exact.precision import GemmName, Precision, choose_dtype, measure_precision
-from bitextmine.search.exact.proof import Ranking, as_neighbours
-from bitextmine.search.exact.score_block import TILE, ScoreBlock
+from bitextmine.search.exact.proof import Ranking, unpack_neighbours
+from bitextmine.search.exact.score_block import TILE_LENGTH, ScoreBlock
 from bitextmine.search.exact.shortlists import Keys, Shortlists
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.exact.workers import share_out
 from bitextmine.search.gpu.device_search import search_on_device
 from bitextmine.search.neighbours import Neighbours
@@ -31,15 +31,36 @@ from bitextmine.search.rows import Rows
 
 SRC_BLOCK = 1024  # with TGT_BLOCK, a block of similarities that stays in cache
 TGT_BLOCK = 2048
-RESIDENT_BYTES = 64 << 20  # src rows kept converted, so that each tgt row is converted rarely
-# Candidates kept beyond k. The error of bfloat16 hides ranks among more rivals than float32.
-SPARE = {torch.float32: 6, torch.bfloat16: 20}
-_LARGEST_BLOCK = 1 << 16  # columns are sorted as 16-bit numbers
+# So much memory keeps src rows converted, so that each tgt row is converted rarely.
+RESIDENT_BYTES = 64 << 20
+# The error of bfloat16 hides the ranks among more candidates than that of float32.
+SPARE_CANDIDATES = {torch.float32: 6, torch.bfloat16: 20}
+_LARGEST_BLOCK = 1 << 16  # rows or columns: these are sorted as 16-bit numbers
+
+
+@dataclass(frozen=True)
+class CpuTuning:
+    """What decides how fast a CPU searches, and never what it finds.
+
+    Attributes
+    ----------
+    gemm : "auto", "float32" or "bfloat16"
+        Format of the matrix products; "auto" takes the faster one of the processor.
+    src_block, tgt_block : int
+        Rows and columns of a block of similarities.
+    """
+
+    gemm: GemmName = "auto"
+    src_block: int = SRC_BLOCK
+    tgt_block: int = TGT_BLOCK
+
+
+DEFAULT_TUNING = CpuTuning()
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What stays the same from block to block."""
+    """What stays the same from block to block; blocks are measured in rows and columns."""
 
     precision: Precision
     n_workers: int
@@ -48,13 +69,13 @@ class _Plan:
 
     def lists(self, start: int, stop: int, block: int, k: int) -> list[Shortlists]:
         """Empty lists for a range of positions, block by block."""
-        keep = k + SPARE[self.precision.dtype]
+        keep = k + SPARE_CANDIDATES[self.precision.dtype]
         return [
             Shortlists(min(block, stop - at), k=k, keep=keep, precision=self.precision, start=at)
             for at in range(start, stop, block)
         ]
 
-    def factor(self, side: Side, lists: Shortlists) -> torch.Tensor:
+    def factor(self, side: SearchSide, lists: Shortlists) -> torch.Tensor:
         """Unit rows of a block, in the format of the product."""
         return side.unit_rows(lists.start, lists.stop).to(self.precision.dtype)
 
@@ -64,8 +85,8 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One block: similarities to compute, and the lists of its rows and columns."""
+class _Comparison:
+    """One block: the factors of its similarities, and the lists of its rows and columns."""
 
     src_factor: torch.Tensor
     tgt_factor: torch.Tensor
@@ -78,18 +99,16 @@ def two_way_neighbours(
     tgt: Rows | Stored,
     *,
     k: int,
-    src_ids: Ids,
-    tgt_ids: Ids,
+    src_numbers: Ids,
+    tgt_numbers: Ids,
     device: str = "cpu",
     threads: int | None = None,
-    gemm: GemmName = "auto",
-    src_block: int = SRC_BLOCK,
-    tgt_block: int = TGT_BLOCK,
+    tuning: CpuTuning = DEFAULT_TUNING,
     progress: Advance | None = None,
 ) -> tuple[Neighbours, Neighbours]:
     """Find the k nearest tgt sentences of every src sentence, and the reverse.
 
-    Sentences are ranked by cosine rounded to float32, equal cosines by ascending id. The
+    Sentences are ranked by cosine rounded to float32, equal cosines by ascending number. The
     cosine with a zero vector is 0.
 
     Parameters
@@ -99,16 +118,14 @@ def two_way_neighbours(
         most 2), int8 rows any length.
     k : int
         Neighbours a sentence gets; fewer if the other side has fewer.
-    src_ids, tgt_ids : ndarray of int64, shapes (n,) and (m,)
-        Unique, in any order.
+    src_numbers, tgt_numbers : ndarray of int64, shapes (n,) and (m,)
+        The sentence number of each row; unique, in any order.
     device : str
-        "cpu", or a GPU such as "cuda:0", which the package `device` serves.
+        "cpu", or a GPU such as "cuda:0", which the folder `gpu` serves.
     threads : int, optional
         CPU threads; by default as many as torch is set to use.
-    gemm : "auto", "float32" or "bfloat16"
-        Format of the matrix products of a CPU, which decides speed and never the answer.
-    src_block, tgt_block : int
-        Rows and columns of a block of similarities of a CPU; likewise.
+    tuning : CpuTuning
+        What decides the speed of a CPU.
     progress : callable, optional
         Called with a number of pairs, from any thread but one at a time, as they are shared
         out; with a negative one when a GPU ran out of memory and some start over.
@@ -121,7 +138,7 @@ def two_way_neighbours(
     Raises
     ------
     ValueError
-        If shapes or dtypes disagree, k < 1, or ids repeat.
+        If shapes or dtypes disagree, k < 1, or numbers repeat.
     EncoderError
         If a vector is not finite or longer than 2.
     UsageError
@@ -131,32 +148,44 @@ def two_way_neighbours(
         raise ValueError(f"k is {k}, src {src.shape}, tgt {tgt.shape}")
     progress = progress or (lambda n_pairs: None)
     with _torch_set(threads) as n_threads:
-        on_device = device != "cpu" and len(src) > 0 < len(tgt)  # which measures what it gets
-        prepare = Side.arrange if on_device else partial(Side.prepare, n_workers=n_threads)
-        src_side, tgt_side = prepare(src, src_ids, name="src"), prepare(tgt, tgt_ids, name="tgt")
+        on_device = device != "cpu" and len(src) > 0 < len(tgt)
+        # A GPU measures the vectors itself, as they arrive.
+        prepare = (
+            SearchSide.arrange if on_device else partial(SearchSide.prepare, n_workers=n_threads)
+        )
+        src_side, tgt_side = (
+            prepare(src, src_numbers, name="src"),
+            prepare(tgt, tgt_numbers, name="tgt"),
+        )
         if not len(src_side) or not len(tgt_side):
             fwd, bwd = _no_keys(src_side, tgt_side, k), _no_keys(tgt_side, src_side, k)
         elif not on_device:
             plan = _Plan(
-                measure_precision(choose_dtype(gemm), src_side, tgt_side, n_workers=n_threads),
+                measure_precision(
+                    choose_dtype(tuning.gemm), src_side, tgt_side, n_workers=n_threads
+                ),
                 n_workers=n_threads,
-                src_block=_fit(src_block, len(src_side)),
-                tgt_block=_fit(tgt_block, len(tgt_side)),
+                src_block=_fit(tuning.src_block, len(src_side)),
+                tgt_block=_fit(tuning.tgt_block, len(tgt_side)),
             )
             fwd, bwd = _search(plan, src_side, tgt_side, k, progress)
         else:
             fwd, bwd = search_on_device(
                 src_side, tgt_side, k, device, threads=n_threads, progress=progress
             )
-        return as_neighbours(fwd, src_side, tgt_side), as_neighbours(bwd, tgt_side, src_side)
+        return unpack_neighbours(fwd, src_side, tgt_side), unpack_neighbours(
+            bwd, tgt_side, src_side
+        )
 
 
-def _no_keys(own: Side, other: Side, k: int) -> Keys:
-    """What a search finds when there is nothing on one side."""
+def _no_keys(own: SearchSide, other: SearchSide, k: int) -> Keys:
+    """Return what a search finds when there is nothing on one side."""
     return np.empty((len(own), min(k, len(other))), np.int64)
 
 
-def _search(plan: _Plan, src: Side, tgt: Side, k: int, progress: Advance) -> tuple[Keys, Keys]:
+def _search(
+    plan: _Plan, src: SearchSide, tgt: SearchSide, k: int, progress: Advance
+) -> tuple[Keys, Keys]:
     """Compare everything with everything, block by block, and rank what was nominated."""
     fwd, bwd = Ranking(src, tgt, k), Ranking(tgt, src, k)
     row_bytes = src.vectors.shape[1] * plan.precision.dtype.itemsize
@@ -164,50 +193,50 @@ def _search(plan: _Plan, src: Side, tgt: Side, k: int, progress: Advance) -> tup
     tgt_lists = plan.lists(0, len(tgt), plan.tgt_block, bwd.k)
     for start, stop in src.blocks(resident):
         src_lists = plan.lists(start, stop, plan.src_block, fwd.k)
-        tasks = _tasks(plan, src, tgt, src_lists, tgt_lists, progress)
+        comparisons = _comparisons(plan, src, tgt, src_lists, tgt_lists, progress)
         compare = partial(_compare, plan=plan, n_src=stop, n_tgt=len(tgt))
-        share_out(tasks, compare, plan.n_workers)
+        share_out(comparisons, compare, plan.n_workers)
         share_out(src_lists, partial(_rank, ranking=fwd, plan=plan), plan.n_workers)
     share_out(tgt_lists, partial(_rank, ranking=bwd, plan=plan), plan.n_workers)
     return fwd.complete(), bwd.complete()
 
 
-def _tasks(
+def _comparisons(
     plan: _Plan,
-    src: Side,
-    tgt: Side,
+    src: SearchSide,
+    tgt: SearchSide,
     src_lists: list[Shortlists],
     tgt_lists: list[Shortlists],
     progress: Advance,
-) -> Iterator[_Task]:
-    """All blocks of resident src rows: each tgt block is converted once and meets them all."""
+) -> Iterator[_Comparison]:
+    """Yield all blocks of resident src rows: a tgt block is converted once and meets them all."""
     src_factors = [plan.factor(src, lists) for lists in src_lists]
     for columns in tgt_lists:
         tgt_factor = plan.factor(tgt, columns)
         for rows, src_factor in zip(src_lists, src_factors, strict=True):
-            yield _Task(src_factor, tgt_factor, rows, columns)
+            yield _Comparison(src_factor, tgt_factor, rows, columns)
             progress(len(rows) * len(columns))
 
 
-def _compare(tasks: Iterator[_Task], *, plan: _Plan, n_src: int, n_tgt: int) -> None:
-    """Compute blocks and nominate candidates; n_src and n_tgt say how many lists have seen all."""
+def _compare(comparisons: Iterator[_Comparison], *, plan: _Plan, n_src: int, n_tgt: int) -> None:
+    """Compute blocks and nominate candidates; lists are complete after n_tgt or n_src others."""
     scores = plan.scores()
-    for task in tasks:
-        scores.multiply(task.src_factor, task.tgt_factor)
-        scores.nominate(task.src_lists, task.tgt_lists)
-        task.src_lists.saw(len(task.tgt_lists), until=n_tgt)
-        task.tgt_lists.saw(len(task.src_lists), until=n_src)
+    for block in comparisons:
+        scores.multiply(block.src_factor, block.tgt_factor)
+        scores.nominate(block.src_lists, block.tgt_lists)
+        block.src_lists.count_compared(len(block.tgt_lists), until=n_tgt)
+        block.tgt_lists.count_compared(len(block.src_lists), until=n_src)
 
 
 def _rank(blocks: Iterator[Shortlists], *, ranking: Ranking, plan: _Plan) -> None:
     """Rank the candidates of blocks of rows."""
     for lists in blocks:
-        ranking.settle(lists, plan.precision)
+        ranking.rank(lists, plan.precision)
 
 
 def _fit(block: int, n: int) -> int:
     """Round a block up to whole tiles, and no larger than n needs."""
-    return min(-(-max(1, min(block, n)) // TILE) * TILE, _LARGEST_BLOCK)
+    return min(-(-max(1, min(block, n)) // TILE_LENGTH) * TILE_LENGTH, _LARGEST_BLOCK)
 
 
 @contextmanager

@@ -7,40 +7,40 @@ from typing import Generic, TypeVar
 
 import torch
 
-Task = TypeVar("Task")
+Item = TypeVar("Item")
 
 
-class _Shared(Generic[Task]):
+class _Shared(Generic[Item]):
     """An iterator that several threads may draw from, and one may stop."""
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self._tasks = iter(tasks)
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = iter(items)
         self._lock = Lock()
         self._stopped = False
 
-    def __iter__(self) -> Iterator[Task]:
+    def __iter__(self) -> Iterator[Item]:
         return self
 
-    def __next__(self) -> Task:
+    def __next__(self) -> Item:
         with self._lock:
             if self._stopped:
                 raise StopIteration
-            return next(self._tasks)
+            return next(self._items)
 
     def stop(self) -> None:
         self._stopped = True
 
 
 def share_out(
-    tasks: Iterable[Task], work: Callable[[Iterator[Task]], None], n_workers: int
+    items: Iterable[Item], work: Callable[[Iterator[Item]], None], n_workers: int
 ) -> None:
-    """Run `work` in threads that draw from the same tasks, until none are left.
+    """Run `work` in threads that draw from the same items, until none are left.
 
     One core a block, not all cores on each: threads that meet after every operation all wait
     whenever one of them is late, which on a shared machine halves the speed.
     """
     n_threads = torch.get_num_threads()
-    shared = _Shared(tasks)
+    shared = _Shared(items)
     with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as threads:
         running = [threads.submit(work, iter(shared)) for _ in range(n_workers)]
         try:

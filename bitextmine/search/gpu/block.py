@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from bitextmine.search.gpu.device_lists import DeviceLists
-from bitextmine.search.gpu.device_rows import DeviceRows, Scorer
-from bitextmine.search.gpu.feed import mark, stream_of
+from bitextmine.search.gpu.device_rows import CosineScorer, DeviceRows
+from bitextmine.search.gpu.feed import record_event, stream_of
 from bitextmine.search.gpu.kernels import COLUMN_TILE, ROW_TILE, Kernels, scaled
 
-_PIECE = 1 << 24  # similarities read again at a time; fewer on a device with small blocks
-_LEAST_PIECE = 1 << 20
-_PIECES = 64  # of a block
+# So many similarities are read again at a time; on a device with small blocks a part of a block.
+_PIECE_SCORES = 1 << 24
+_LEAST_PIECE_SCORES = 1 << 20
+_PIECES_A_BLOCK = 64
 
 
 class DeviceBlock:
@@ -25,57 +26,62 @@ class DeviceBlock:
     """
 
     def __init__(self, rows: int, columns: int, kernels: Kernels, device: torch.device) -> None:
-        def room(size: int) -> Tensor:
+        def buffer(size: int) -> Tensor:
             return torch.empty(size, dtype=torch.float32, device=device)
 
         self._kernels = kernels
-        self._room = (
-            room(rows * columns),
-            room(rows * (columns // ROW_TILE)),
-            room(rows // COLUMN_TILE * columns),
+        self._buffers = (
+            buffer(rows * columns),
+            buffer(rows * (columns // ROW_TILE)),
+            buffer(rows // COLUMN_TILE * columns),
         )
-        self._piece = max(_LEAST_PIECE, min(_PIECE, rows * columns // _PIECES))
+        self._piece = max(
+            _LEAST_PIECE_SCORES, min(_PIECE_SCORES, rows * columns // _PIECES_A_BLOCK)
+        )
 
-    def fill(self, src: DeviceRows, tgt: DeviceRows) -> None:
+    def fill(self, rows: DeviceRows, columns: DeviceRows) -> None:
         """Compute the similarities of two runs of rows."""
-        self.src, self.tgt = src, tgt
-        rows, columns = len(src.vectors), len(tgt.vectors)
-        self._scores = self._room[0][: rows * columns].view(rows, columns)
-        tiles = columns // ROW_TILE
-        self._by_row = self._room[1][: rows * tiles].view(tiles, rows)
-        self._by_column = self._room[2][: rows // COLUMN_TILE * columns].view(-1, columns)
-        multiply(src.vectors, tgt.vectors, self._scores)
+        self._rows, self._columns = rows, columns
+        height, width = len(rows.vectors), len(columns.vectors)
+        self._scores = self._buffers[0][: height * width].view(height, width)
+        tiles = width // ROW_TILE
+        self._by_row = self._buffers[1][: height * tiles].view(tiles, height)
+        self._by_column = self._buffers[2][: height // COLUMN_TILE * width].view(-1, width)
+        multiply(rows.vectors, columns.vectors, self._scores)
         self._kernels.tile_maxima(
-            self._scores, src.scales, tgt.scales, self._by_row, self._by_column
+            self._scores, rows.scales, columns.scales, self._by_row, self._by_column
         )
-        self._filled = mark(self._scores.device)
+        self._filled = record_event(self._scores.device)
 
-    def nominate(self, src_lists: DeviceLists, tgt_lists: DeviceLists, panel: DeviceRows) -> None:
-        """Offer what reaches the thresholds of its row or column to the lists of that.
+    def nominate(
+        self, row_lists: DeviceLists, column_lists: DeviceLists, resident: DeviceRows
+    ) -> None:
+        """Add what reaches the thresholds of its row or column to the lists of that.
 
-        The lists of rows are settled, since the columns will leave the device; those of columns
-        may grow as long as the src rows of this panel stay.
+        The lists of rows are ranked at once, since the columns will leave the device; those of
+        columns may grow as long as the resident rows stay.
         """
         if self._filled is not None:
             self._filled.wait()
-        along_rows = _Along(
+        along_rows = _BlockView(
             self._scores.view(len(self._scores), -1, ROW_TILE),
             self._by_row,
-            self.src,
-            self.tgt,
+            self._rows,
+            self._columns,
             columnwise=False,
         )
-        along_columns = _Along(
+        along_columns = _BlockView(
             self._scores.view(-1, COLUMN_TILE, self._scores.shape[1]),
             self._by_column,
-            self.tgt,
-            self.src,
+            self._columns,
+            self._rows,
             columnwise=True,
         )
-        scorer = Scorer(self.src, self.tgt, self._kernels)
-        along_rows.offer(src_lists, scorer, self._piece)
-        src_lists.settle(scorer)
-        along_columns.offer(tgt_lists, Scorer(self.tgt, panel, self._kernels), self._piece)
+        scorer = CosineScorer(self._rows, self._columns, self._kernels)
+        along_rows.nominate(row_lists, scorer, self._piece)
+        row_lists.rank(scorer)
+        scorer = CosineScorer(self._columns, resident, self._kernels)
+        along_columns.nominate(column_lists, scorer, self._piece)
 
 
 class BlockPair:
@@ -85,34 +91,34 @@ class BlockPair:
         self._blocks = [DeviceBlock(rows, columns, kernels, device) for _ in range(2)]
         self._stream = stream_of(device, "products") if device.type == "cuda" else None
 
-    def compute(self, src: DeviceRows, tgt: DeviceRows) -> DeviceBlock:
+    def compute(self, rows: DeviceRows, columns: DeviceRows) -> DeviceBlock:
         """Fill the block that was searched first, once the device has done so."""
         block = self._blocks[0]
         self._blocks.reverse()
         if self._stream is None:
-            block.fill(src, tgt)
+            block.fill(rows, columns)
         else:
             # All that was given to this thread's stream so far: rows, and the last search.
             self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
             with torch.cuda.stream(self._stream):
-                block.fill(src, tgt)
+                block.fill(rows, columns)
         return block
 
 
-def multiply(src: Tensor, tgt: Tensor, out: Tensor) -> None:
-    """Write src @ tgt.T in float32: float16 factors, sums in float32.
+def multiply(rows: Tensor, columns: Tensor, out: Tensor) -> None:
+    """Write rows @ columns.T in float32: float16 factors, sums in float32.
 
     The mixed product exists for CUDA alone; elsewhere the factors are converted, exactly.
     """
-    if src.device.type == "cuda":
-        torch.mm(src, tgt.t(), out_dtype=torch.float32, out=out)
+    if rows.device.type == "cuda":
+        torch.mm(rows, columns.t(), out_dtype=torch.float32, out=out)
     else:
-        torch.mm(src.float(), tgt.float().t(), out=out)
+        torch.mm(rows.float(), columns.float().t(), out=out)
 
 
 @dataclass(frozen=True)
-class _Along:
-    """A block seen along its rows or its columns: each owner has its tiles.
+class _BlockView:
+    """A block seen along its rows or its columns, the owners: each has its tiles.
 
     scores is the block with the axis of the others cut into tiles; maxima is (tiles, owners).
     """
@@ -125,28 +131,29 @@ class _Along:
 
     @property
     def tile(self) -> int:
+        """Similarities of a tile."""
         return self.scores.shape[1 if self.columnwise else 2]
 
-    def offer(self, lists: DeviceLists, scorer: Scorer, piece: int) -> None:
-        """Offer what reaches the thresholds of its owner, some tiles at a time."""
+    def nominate(self, lists: DeviceLists, scorer: CosineScorer, piece: int) -> None:
+        """Add what reaches the thresholds of its owner to the lists, some tiles at a time."""
         if lists.fresh and lists.k <= len(self.other):
-            lists.expect(self._kth(lists.k, piece))
+            lists.raise_thresholds(self._kth(lists.k, piece))
         # By owner, then by tile: so candidates come in the order that lists want.
         reaching = (self.maxima >= lists.thresholds).t().contiguous()
         tiles = reaching.view(-1).nonzero()[:, 0]
         for start in range(0, len(tiles), piece // self.tile):
-            self._offer(lists, tiles[start : start + piece // self.tile], scorer)
+            self._nominate_tiles(lists, tiles[start : start + piece // self.tile], scorer)
 
-    def _offer(self, lists: DeviceLists, flat: Tensor, scorer: Scorer) -> None:
-        """Read some tiles again, and offer what reaches the thresholds."""
+    def _nominate_tiles(self, lists: DeviceLists, flat: Tensor, scorer: CosineScorer) -> None:
+        """Read some tiles again, and add what reaches the thresholds."""
         owners, tiles = flat // len(self.maxima), flat % len(self.maxima)
         values = self._read(owners, tiles)
         found, members = (values >= lists.thresholds[owners, None]).nonzero(as_tuple=True)
         others = tiles[found] * self.tile + members + self.other.start
-        lists.offer(owners[found], others, values[found, members], scorer)
+        lists.add(owners[found], others, values[found, members], scorer)
 
     def _read(self, owners: Tensor, tiles: Tensor) -> Tensor:
-        """Similarities of whole tiles, (len(owners), tile)."""
+        """Return the similarities of whole tiles, (len(owners), tile)."""
         at = (tiles, slice(None), owners) if self.columnwise else (owners, tiles)
         others = self.other.scales.view(-1, self.tile)[tiles]
         return scaled(self.scores[at], self.own.scales[owners, None], others)

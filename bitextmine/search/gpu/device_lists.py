@@ -1,22 +1,26 @@
-"""The best candidates of a block of rows, kept on a device until their exact cosines rank them."""
+"""The best candidates of a block of rows, kept on a device until their exact cosines rank them.
+
+`pack`, `similarities` and `positions` are those of `exact.shortlists` in torch: the same bits.
+Both exist since each library is the fast one where its arrays are; keys cross between them.
+"""
 
 import torch
 from torch import Tensor
 
 from bitextmine.search.exact.shortlists import EMPTY, Keys
-from bitextmine.search.gpu.device_rows import Scorer
+from bitextmine.search.gpu.device_rows import CosineScorer
 
 # Similarities are at least -1, and cosines too: no tile of real similarities is below this.
-LOWEST = -2.0
-# Candidates that a row can offer at once, or more where few rows do; the others wait for a
-# higher threshold.
-_PENDING = 64
-_PENDING_CELLS = 1 << 22
+_BELOW_ALL = -2.0
+# So many candidates are added to a row at once, or more where few rows have any; the others wait
+# for a higher threshold.
+_PENDING_A_ROW = 64
+_PENDING_IN_ALL = 1 << 22
 _LOW_WORD = 0xFFFFFFFF
 
 
 def pack(values: Tensor, positions: Tensor) -> Tensor:
-    """Pack float32 similarities and int64 positions as `shortlists.pack` does."""
+    """Pack float32 similarities and int64 positions."""
     bits = values.view(torch.int32)
     ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
     return (-1 - ordered) << 32 | positions
@@ -36,7 +40,7 @@ def positions(keys: Tensor) -> Tensor:
 class DeviceLists:
     """Candidates of a block of rows, and below what similarity one is no candidate.
 
-    A list holds all that was offered and may be among the k nearest: similarities lie within
+    A list holds all that was added and may be among the k nearest: similarities lie within
     `error` of cosines, so it is what lies within twice the error of the k-th similarity, and
     the rest is surely lower. A list that grows too long is ranked by exact cosines at once,
     which cuts it to k. Exact cosines stand in a list among similarities, and none the worse.
@@ -59,7 +63,7 @@ class DeviceLists:
     thresholds : Tensor of float32, shape (n,)
         Whatever has a lower similarity is none of the k nearest.
     fresh : bool
-        Nothing has been offered yet, and not all lists are full: thresholds are low.
+        Nothing has been added yet, and not all lists are full: thresholds are low.
     """
 
     def __init__(self, scales: Tensor, k: int, error: float, keys: Tensor | None = None) -> None:
@@ -69,20 +73,20 @@ class DeviceLists:
         self.keys = torch.full(
             (len(scales), k + max(8, k)), EMPTY, dtype=torch.int64, device=scales.device
         )
-        self.thresholds = torch.where(scales > 0, LOWEST, torch.inf)
+        self.thresholds = torch.where(scales > 0, _BELOW_ALL, torch.inf)
         if keys is not None:
             self.keys[: len(keys), : keys.shape[1]] = keys
             self._raise(slice(None), similarities(self.keys[:, k - 1]) - error)
 
-    def expect(self, kth: Tensor) -> None:
-        """Note that every row will be offered k candidates at least as similar as this."""
+    def raise_thresholds(self, kth: Tensor) -> None:
+        """Note that k candidates at least as similar as this will be added to every row."""
         self._raise(slice(None), kth - 2 * self._error)
 
     def _raise(self, rows: Tensor | slice, limits: Tensor) -> None:
         self.thresholds[rows] = torch.maximum(self.thresholds[rows], limits)
 
-    def offer(self, rows: Tensor, candidates: Tensor, values: Tensor, scorer: Scorer) -> None:
-        """Take in candidates; rows ascend, and come with float32 similarities."""
+    def add(self, rows: Tensor, candidates: Tensor, values: Tensor, scorer: CosineScorer) -> None:
+        """Add candidates; rows ascend, and come with float32 similarities."""
         self.fresh = False
         keep = self.keys.shape[1]
         while len(rows):
@@ -92,7 +96,7 @@ class DeviceLists:
             slots = torch.arange(len(rows), device=rows.device)
             slots -= (counts.cumsum(0) - counts)[owner]
             most = int(counts.max())
-            width = min(most, max(_PENDING, _PENDING_CELLS // len(own)))
+            width = min(most, max(_PENDING_A_ROW, _PENDING_IN_ALL // len(own)))
             fits = slots < width if most > width else slice(None)
             merged = self.keys.new_full((len(own), keep + width), EMPTY)
             merged[:, :keep] = self.keys[own]
@@ -103,7 +107,7 @@ class DeviceLists:
             waiting = (slots >= width) & (values >= self.thresholds[rows])
             rows, candidates, values = rows[waiting], candidates[waiting], values[waiting]
 
-    def _replace(self, own: Tensor, merged: Tensor, scorer: Scorer) -> None:
+    def _replace(self, own: Tensor, merged: Tensor, scorer: CosineScorer) -> None:
         """Put longer, sorted lists in place of those of some rows."""
         keep = self.keys.shape[1]
         contenders = self._contenders(merged)
@@ -111,26 +115,28 @@ class DeviceLists:
         self.keys[own] = merged[:, :keep]
         crowded = contenders[:, keep].nonzero()[:, 0]
         if len(crowded):
-            self._rank(own[crowded], merged[crowded], contenders[crowded], scorer)
+            self._rank_lists(own[crowded], merged[crowded], contenders[crowded], scorer)
 
     def _contenders(self, keys: Tensor) -> Tensor:
         """Tell which entries of sorted lists may be among the k nearest."""
         limits = similarities(keys[:, self.k - 1]) - 2 * self._error
         return (similarities(keys) >= limits[:, None]) & (keys != EMPTY)
 
-    def settle(self, scorer: Scorer) -> None:
-        """Rank by exact cosines what the scorer has at hand, and keep the k best of all."""
+    def rank(self, scorer: CosineScorer) -> None:
+        """Rank by exact cosines what the scorer has on the device, and keep the k best of all."""
         contenders = self._contenders(self.keys)
         rows = (contenders & (positions(self.keys) >= scorer.start)).any(1).nonzero()[:, 0]
         if len(rows):
-            self._rank(rows, self.keys[rows], contenders[rows], scorer)
+            self._rank_lists(rows, self.keys[rows], contenders[rows], scorer)
 
-    def taken(self, n: int) -> Keys:
+    def best(self, n: int) -> Keys:
         """Copy the k best of the first n rows to the host."""
         keys: Keys = self.keys[:n, : self.k].cpu().numpy()
         return keys
 
-    def _rank(self, own: Tensor, keys: Tensor, contenders: Tensor, scorer: Scorer) -> None:
+    def _rank_lists(
+        self, own: Tensor, keys: Tensor, contenders: Tensor, scorer: CosineScorer
+    ) -> None:
         """Replace lists by the k best of these contenders; older ones have exact cosines."""
         ranked = keys.masked_fill(~contenders, EMPTY)
         candidates = positions(keys)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from bitextmine.arrays import Floats
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.kernels import ROW_TILE, Kernels
 
-_EVEN = 8  # numbers: with 16-byte rows, tensor cores work at full speed
+# With rows of a multiple of 16 bytes, or 8 elements, tensor cores work at full speed.
+_WIDTH_MULTIPLE = 8
 
 
 def padded(n: int) -> int:
@@ -20,14 +21,14 @@ def padded(n: int) -> int:
 
 @dataclass(frozen=True)
 class DeviceRows:
-    """Vectors on a device, as stored, with room for whole tiles.
+    """Vectors on a device, as stored, in whole tiles.
 
     Attributes
     ----------
     vectors : Tensor of float16, shape (padded(n), width)
         Anything finite or not stands in the rows from n on; columns from d on are 0.
     lengths : Tensor of float64, shape (padded(n),)
-        As in `Side`.
+        As in `SearchSide`.
     scales : Tensor of float32, shape (padded(n),)
         Reciprocals of the lengths. Negative for what must not be found: rows from n on, and
         zero vectors that come after k others.
@@ -42,14 +43,14 @@ class DeviceRows:
     n: int
 
     @classmethod
-    def room(cls, n: int, d: int, device: torch.device) -> "DeviceRows":
-        """Allocate room for n rows."""
+    def allocate(cls, n: int, d: int, device: torch.device) -> "DeviceRows":
+        """Allocate memory for n rows."""
         size = padded(n)
-        width = -(-d // _EVEN) * _EVEN
+        width = -(-d // _WIDTH_MULTIPLE) * _WIDTH_MULTIPLE
         # Only the columns from d on must be 0, and only they are never written again.
-        allocate = torch.zeros if width > d else torch.empty
+        empty = torch.zeros if width > d else torch.empty
         return cls(
-            allocate((size, width), dtype=torch.float16, device=device),
+            empty((size, width), dtype=torch.float16, device=device),
             torch.empty(size, dtype=torch.float64, device=device),
             torch.empty(size, dtype=torch.float32, device=device),
             start=0,
@@ -65,13 +66,13 @@ class DeviceRows:
         return self.n
 
     def measured(self, kernels: Kernels) -> Tensor:
-        """Norms of the vectors, (n,): the bits of `Side.prepare`, as the sums are exact."""
+        """Norms of the vectors, (n,): the bits of `SearchSide.prepare`, as the sums are exact."""
         rows = torch.arange(self.n, device=self.vectors.device)
         return kernels.pair_dots(self.vectors, rows, self.vectors, rows).sqrt_()
 
 
 @dataclass(frozen=True)
-class Scorer:
+class CosineScorer:
     """Exact cosines between two runs: the bits of `pair_cosines` on the CPU."""
 
     own: DeviceRows
@@ -80,11 +81,11 @@ class Scorer:
 
     @property
     def start(self) -> int:
-        """Position from which on candidates are at hand."""
+        """Position of the first candidate that is on the device."""
         return self.other.start
 
     def cosines(self, rows: Tensor, candidates: Tensor) -> Tensor:
-        """Of own rows, counted from 0, and others by position; float32.
+        """Return the cosines of own rows, counted from 0, with others, by position; float32.
 
         Sums are exact in float64, and the rest is one sequence of correctly rounded
         operations, ending with +0, which makes -0 equal to 0 to the bit.
@@ -102,7 +103,7 @@ class Scales:
     first k are known, lengths must be measured from position 0 on.
     """
 
-    def __init__(self, side: Side, k: int) -> None:
+    def __init__(self, side: SearchSide, k: int) -> None:
         self._side, self._k = side, k
         self._kept = np.flatnonzero(np.isinf(side.lengths))[:k]
 

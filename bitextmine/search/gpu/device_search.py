@@ -1,12 +1,15 @@
 """Exact two-way nearest neighbours on a GPU: the answer of `exact`, to the bit.
 
-As many rows of one side as fit stay on the device, and the other side streams past them. A
+As many rows of one side as fit are resident on the device, and the other side streams past. A
 block of similarities is one product of the stored float16 vectors, summed in float32. One pass
 over it multiplies by the reciprocal lengths and keeps nothing but the maxima of its tiles: the
 k largest similarities of a row lie in the k tiles with the largest maxima, and once k are known,
 only a tile whose maximum comes within the proven error of the k-th is read again. What is found
 there is ranked by exact cosines while its vectors are still on the device, so no similarity is
-ever more than a nomination, and nothing has to be looked at twice.
+ever more than a nomination, and no row has to be searched again.
+
+`search_on_device` chooses kernels and sizes; `resident` has the search itself. Where memory runs
+out, it goes on in smaller blocks from the resident rows that had met everything.
 """
 
 import gc
@@ -19,19 +22,20 @@ import torch
 from bitextmine.errors import UsageError
 from bitextmine.progress import Advance
 from bitextmine.search.exact.shortlists import Keys
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.feed import stream_of
 from bitextmine.search.gpu.found import Found
-from bitextmine.search.gpu.kernels import Kernels, choose_kernels
-from bitextmine.search.gpu.resident import PanelSearch
-from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_bytes
+from bitextmine.search.gpu.kernel_choice import choose_kernels
+from bitextmine.search.gpu.kernels import Kernels
+from bitextmine.search.gpu.resident import DeviceSetup, ResidentSearch
+from bitextmine.search.gpu.sizes import Sizes, fitting_sizes, free_device_bytes
 
 LOG = logging.getLogger(__name__)
 
 
 def search_on_device(
-    src: Side,
-    tgt: Side,
+    src: SearchSide,
+    tgt: SearchSide,
     k: int,
     device: str,
     *,
@@ -44,19 +48,19 @@ def search_on_device(
 
     Parameters
     ----------
-    src, tgt : Side
+    src, tgt : SearchSide
         Need not be measured: that is done on the device.
     device : str
         Such as "cuda:0". "cpu" serves to try the code.
     threads : int
-        That read vectors.
+        CPU threads that read vectors.
     sizes : Sizes, optional
         What the device holds at a time: by default, what fits its free memory. Halved as often
         as that turns out to be too much.
     kernels : Kernels, optional
         The inner loops; by default the fastest for the device.
     progress : callable
-        Told of pairs that were compared, and of a negative number when some start over.
+        Called with a number of pairs that were compared, a negative one when some start over.
 
     Returns
     -------
@@ -72,12 +76,12 @@ def search_on_device(
     """
     where = torch.device(device)
     with _device_set(where):
-        kernels = kernels or choose_kernels(where)
-        sizes = sizes or fitting_sizes(free_bytes(where), src.vectors.shape[1], k)
+        setup = DeviceSetup(where, kernels or choose_kernels(where), threads)
+        sizes = sizes or fitting_sizes(free_device_bytes(where), src.vectors.shape[1], k)
         swapped = _traffic(tgt, src, sizes) < _traffic(src, tgt, sizes)
         sides = (tgt, src) if swapped else (src, tgt)
-        found = Found.nothing(*sides, k)
-        while not _go_on(*sides, found, sizes, kernels, where, threads, progress):
+        found = Found.empty(*sides, k)
+        while not _search_rest(*sides, found, sizes, setup, progress):
             sizes = sizes.smaller()
             if not sizes:
                 raise UsageError(
@@ -91,17 +95,15 @@ def search_on_device(
     return lists[::-1] if swapped else lists
 
 
-def _go_on(
-    resident: Side,
-    streamed: Side,
+def _search_rest(
+    resident: SearchSide,
+    streamed: SearchSide,
     found: Found,
     sizes: Sizes,
-    kernels: Kernels,
-    device: torch.device,
-    threads: int,
+    setup: DeviceSetup,
     progress: Advance,
 ) -> bool:
-    """Search with these sizes from where an earlier search ended; tell whether memory sufficed."""
+    """Search with these sizes what is left to search; tell whether the memory sufficed."""
     compared = found.n_done * len(streamed)
 
     def count(n_pairs: int) -> None:
@@ -111,15 +113,15 @@ def _go_on(
 
     sizes = sizes.fit(len(resident), len(streamed))
     try:
-        PanelSearch(resident, streamed, found, sizes, kernels, device, count).run(threads)
+        ResidentSearch(resident, streamed, found, sizes, setup, count).run()
     except RuntimeError as error:
         if not _out_of_memory(error):
             raise
     else:
-        _give_back(device)
+        _free_memory(setup.device)
         return True
     gc.collect()  # the error and the frames it has passed hold each other, and all memory
-    _give_back(device)
+    _free_memory(setup.device)
     found.forget_unfinished()
     progress(found.n_done * len(streamed) - compared)
     return False
@@ -127,19 +129,19 @@ def _go_on(
 
 def _out_of_memory(error: RuntimeError) -> bool:
     """Tell whether torch, the driver or a library of the GPU could get no memory."""
-    told = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or any(
-        cause in told for cause in ("out of memory", "alloc_failed")
+        cause in message for cause in ("out of memory", "alloc_failed")
     )
 
 
-def _traffic(resident: Side, streamed: Side, sizes: Sizes) -> int:
-    """Rows brought to the device."""
+def _traffic(resident: SearchSide, streamed: SearchSide, sizes: Sizes) -> int:
+    """Count the rows that are brought to the device."""
     return len(resident) + sizes.fit(len(resident), 1).passes(len(resident)) * len(streamed)
 
 
-def _give_back(device: torch.device) -> None:
-    """Let others have the memory that a search has taken: also the next one's other streams."""
+def _free_memory(device: torch.device) -> None:
+    """Give memory that torch keeps back to the device, for others and for the next search."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

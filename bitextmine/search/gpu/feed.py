@@ -15,20 +15,21 @@ from torch import Tensor
 from torch.cuda import Stream
 
 from bitextmine.arrays import Stored
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.device_rows import DeviceRows, Scales
 from bitextmine.search.gpu.kernels import PLAIN, Kernels
 
-_BUFFER_BYTES = 32 << 20  # of one buffer that a GPU reads from
-_BUFFERS = 3  # one is being filled, one is being read, one is in between
+_PINNED_BYTES = 32 << 20  # of each buffer that a GPU reads from
+_PINNED_BUFFERS = 3  # One is being filled, one is being read, and one is in between.
 _DTYPES = {np.dtype(np.float16): torch.float16, np.dtype(np.int8): torch.int8}
-_READ_BYTES = 1 << 20  # at a time: it stays in cache on its way to a buffer
+_READ_BYTES = 1 << 20  # at a time, which stays in cache on its way to a buffer
 
-Mark = torch.cuda.Event | None  # a moment in the work of a GPU; None where nothing lags
+# A moment in the work of a GPU, to wait for; None where nothing lags behind.
+Event = torch.cuda.Event | None
 
 
-def mark(device: torch.device) -> Mark:
-    """Note how far the work is that this thread has given to the device."""
+def record_event(device: torch.device) -> Event:
+    """Record how far the work is that this thread has given to the device."""
     return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 
@@ -40,44 +41,44 @@ def stream_of(device: torch.device, work: Literal["search", "products", "copies"
     return new(device, priority=0 if work == "products" else -1)
 
 
-class Room:
-    """Rows of a device that are filled again and again."""
+class RowBuffer:
+    """Memory for rows on a device, which is filled again and again."""
 
     def __init__(self, n: int, d: int, device: torch.device) -> None:
-        self.rows = DeviceRows.room(n, d, device)
-        self._released: SimpleQueue[Mark] = SimpleQueue()
+        self.rows = DeviceRows.allocate(n, d, device)
+        self._released: SimpleQueue[Event] = SimpleQueue()
         self.release()
 
     def release(self) -> None:
         """Let it be filled again, once the device has done what this thread gave it."""
-        self._released.put(mark(self.rows.vectors.device))
+        self._released.put(record_event(self.rows.vectors.device))
 
     def abandon(self) -> None:
         """Let whoever waits for it go on, since nobody will fill it any more."""
         self._released.put(None)
 
-    def claim(self) -> Mark:
+    def claim(self) -> Event:
         """Wait until it is released, and take it; says for what the device must wait."""
         return self._released.get()
 
 
 @dataclass(frozen=True)
 class Load:
-    """A run of positions to bring to a device, into a part of a room.
+    """A run of positions to bring to a device, into a part of a buffer.
 
-    `claims` says that it is the first one, and that the room must be free.
+    The first one into a buffer `claims` it, which waits until it is free.
     """
 
-    side: Side
+    side: SearchSide
     scales: Scales
     into: DeviceRows
-    claims: Room | None = None
+    claims: RowBuffer | None = None
 
 
 class PlainCopies:
     """Brings rows to the CPU's own memory."""
 
-    def bring(self, load: Load, released: Mark) -> Mark:
+    def bring(self, load: Load, released: Event) -> Event:
         """Copy the rows of a load."""
         into = load.into
         stored = load.side.rows(into.start, into.start + into.n)
@@ -96,15 +97,16 @@ class PinnedCopies:
         self._device, self._kernels = device, kernels
         self._stream = stream_of(device, "copies")
         self._readers = ThreadPoolExecutor(threads, "bitextmine reader")
-        self._buffers = [
-            torch.empty(_BUFFER_BYTES, dtype=torch.uint8, pin_memory=True) for _ in range(_BUFFERS)
+        self._pinned = [
+            torch.empty(_PINNED_BYTES, dtype=torch.uint8, pin_memory=True)
+            for _ in range(_PINNED_BUFFERS)
         ]
-        self._read: list[Mark] = [None] * _BUFFERS
+        self._read: list[Event] = [None] * _PINNED_BUFFERS
         self._turn = 0
 
-    def bring(self, load: Load, released: Mark) -> Mark:
+    def bring(self, load: Load, released: Event) -> Event:
         """Read the rows of a load, and give their copies to the GPU."""
-        into, step = load.into, max(1, _BUFFER_BYTES // _row_bytes(load.side))
+        into, step = load.into, max(1, _PINNED_BYTES // _row_bytes(load.side))
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             if released is not None:
                 released.wait()
@@ -112,16 +114,16 @@ class PinnedCopies:
                 n = min(step, into.n - first)
                 self._bring(load.side, into.start + first, into.vectors[first : first + n])
             _measure(load, self._kernels)
-            return mark(self._device)
+            return record_event(self._device)
 
-    def _bring(self, side: Side, start: int, into: Tensor) -> None:
+    def _bring(self, side: SearchSide, start: int, into: Tensor) -> None:
         """Bring no more rows than a buffer holds."""
-        self._turn = (self._turn + 1) % _BUFFERS
+        self._turn = (self._turn + 1) % _PINNED_BUFFERS
         read = self._read[self._turn]
         if read is not None:
             read.synchronize()
         row_bytes = _row_bytes(side)
-        rows = self._buffers[self._turn][: len(into) * row_bytes].view(_DTYPES[side.vectors.dtype])
+        rows = self._pinned[self._turn][: len(into) * row_bytes].view(_DTYPES[side.vectors.dtype])
         rows = rows.view(len(into), -1)
         step = max(1, _READ_BYTES // row_bytes)
         fill = partial(_fill, rows.numpy(), side, start, step)
@@ -129,7 +131,7 @@ class PinnedCopies:
         if rows.dtype != into.dtype:  # int8 becomes float16 on the GPU: exact, and fewer bytes
             rows = rows.to(self._device, non_blocking=True)
         into[:, : rows.shape[1]].copy_(rows, non_blocking=True)
-        self._read[self._turn] = mark(self._device)
+        self._read[self._turn] = record_event(self._device)
 
     def close(self) -> None:
         """Wait until nothing is being copied."""
@@ -137,13 +139,13 @@ class PinnedCopies:
         self._stream.synchronize()
 
 
-def _fill(buffer: Stored, side: Side, start: int, step: int, first: int) -> None:
+def _fill(buffer: Stored, side: SearchSide, start: int, step: int, first: int) -> None:
     """Read a few rows into their place in a buffer."""
     stop = min(first + step, len(buffer))
     side.rows(start + first, start + stop, out=buffer[first:stop])
 
 
-def _row_bytes(side: Side) -> int:
+def _row_bytes(side: SearchSide) -> int:
     return side.vectors.shape[1] * side.vectors.dtype.itemsize
 
 
@@ -164,9 +166,9 @@ class Feed:
     Use it as a context: however that ends, the thread ends too, and nothing is being copied.
     """
 
-    def __init__(self, loads: Iterable[Load], rooms: Sequence[Room], copies: Copies) -> None:
-        self._loads, self._rooms, self._copies = loads, rooms, copies
-        self._loaded: SimpleQueue[Mark | BaseException] = SimpleQueue()
+    def __init__(self, loads: Iterable[Load], buffers: Sequence[RowBuffer], copies: Copies) -> None:
+        self._loads, self._buffers, self._copies = loads, buffers, copies
+        self._loaded: SimpleQueue[Event | BaseException] = SimpleQueue()
         self._stopped = False
         self._thread = Thread(target=self._run, name="bitextmine feed", daemon=True)
 
@@ -181,8 +183,8 @@ class Feed:
         traceback: TracebackType | None,
     ) -> None:
         self._stopped = True
-        for room in self._rooms:
-            room.abandon()  # the thread may wait for one
+        for buffer in self._buffers:
+            buffer.abandon()  # the thread may wait for one
         self._thread.join()
         self._copies.close()
 

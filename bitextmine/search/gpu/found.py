@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitextmine.search.exact.shortlists import EMPTY, Keys, pack, positions
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 
-_ROWS = 1 << 16  # whose lists are looked through at a time
+_LISTS_AT_A_TIME = 1 << 16  # which bounds the memory of a look through all of them
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Found:
     n_done: int = 0
 
     @classmethod
-    def nothing(cls, resident: Side, streamed: Side, k: int) -> "Found":
+    def empty(cls, resident: SearchSide, streamed: SearchSide, k: int) -> "Found":
         """Make empty lists."""
         n, m = len(resident), len(streamed)
         of_resident, of_streamed = (
@@ -43,12 +43,12 @@ class Found:
 
         What they had displaced is among the k nearest of nobody: they displace it again.
         """
-        for start in range(0, len(self.of_streamed), _ROWS):
-            keys = self.of_streamed[start : start + _ROWS]
+        for start in range(0, len(self.of_streamed), _LISTS_AT_A_TIME):
+            keys = self.of_streamed[start : start + _LISTS_AT_A_TIME]
             keys[positions(keys) >= self.n_done] = EMPTY
             keys.sort(axis=1)
 
-    def complete(self, resident: Side, streamed: Side) -> None:
+    def complete(self, resident: SearchSide, streamed: SearchSide) -> None:
         """Fill in the lists of zero vectors: all their cosines are 0, so the first are nearest."""
         for keys, side in ((self.of_resident, resident), (self.of_streamed, streamed)):
             first = np.arange(keys.shape[1])

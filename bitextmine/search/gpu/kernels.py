@@ -1,26 +1,22 @@
-"""The two inner loops of the search on a device, in plain torch: for the CPU, and as an oracle.
+"""The two inner loops of the search on a device, and how plain torch computes them.
 
-`triton_kernels` has the same two for a GPU, which read every number once.
+`PLAIN` serves the CPU, GPUs without Triton, and as an oracle. `triton_kernels` has the same two
+for a GPU, which read every number once; `kernel_choice` takes one or the other.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
-LOG = logging.getLogger(__name__)
-
-# A tile is so many adjacent similarities of a row, or of a column. A tile that may hold a
+# A tile is so many adjacent similarities of a row, or so many of a column. A tile that may hold a
 # candidate is read again: 512 adjacent bytes along a row, a 32-byte sector for each similarity
 # along a column, which is why those tiles are shorter.
 ROW_TILE = 128
 COLUMN_TILE = 64
-_SLAB = 16 * COLUMN_TILE  # rows reduced at a time
-_GATHERED = 1 << 22  # numbers gathered at a time
+_SLAB_ROWS = 16 * COLUMN_TILE  # whose similarities are scaled and reduced at a time
+_GATHERED_ELEMENTS = 1 << 22  # of vectors, gathered at a time
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Kernels:
 
 
 def scaled(scores: Tensor, own_scales: Tensor, other_scales: Tensor) -> Tensor:
-    """Similarities of scores: -inf where a scale is negative, which says "not to be found"."""
+    """Scale scores to similarities: -inf where a scale is negative, for "not to be found"."""
     excluded = (own_scales < 0) | (other_scales < 0)
     return (scores * own_scales * other_scales).masked_fill_(excluded, -torch.inf)
 
@@ -54,9 +50,9 @@ def tile_maxima(
 ) -> None:
     """See `Kernels`."""
     width = scores.shape[1]
-    for start in range(0, len(scores), _SLAB):
-        rows = slice(start, start + _SLAB)
-        tiles = slice(start // COLUMN_TILE, (start + _SLAB) // COLUMN_TILE)
+    for start in range(0, len(scores), _SLAB_ROWS):
+        rows = slice(start, start + _SLAB_ROWS)
+        tiles = slice(start // COLUMN_TILE, (start + _SLAB_ROWS) // COLUMN_TILE)
         slab = scaled(scores[rows], row_scales[rows, None], column_scales)
         by_row[:, rows] = slab.view(len(slab), -1, ROW_TILE).amax(2).t()
         by_column[tiles] = slab.view(-1, COLUMN_TILE, width).amax(1)
@@ -65,7 +61,7 @@ def tile_maxima(
 def pair_dots(left: Tensor, left_rows: Tensor, right: Tensor, right_rows: Tensor) -> Tensor:
     """See `Kernels`."""
     dots = torch.empty(len(left_rows), dtype=torch.float64, device=left.device)
-    step = max(1, _GATHERED // left.shape[1])
+    step = max(1, _GATHERED_ELEMENTS // left.shape[1])
     for start in range(0, len(dots), step):
         some = slice(start, start + step)
         products = left[left_rows[some]].float()
@@ -75,32 +71,3 @@ def pair_dots(left: Tensor, left_rows: Tensor, right: Tensor, right_rows: Tensor
 
 
 PLAIN = Kernels(tile_maxima, pair_dots)
-
-
-def choose_kernels(device: torch.device) -> Kernels:
-    """Take Triton's where there is a Triton that works on the device."""
-    if device.type == "cuda" and find_spec("triton"):
-        try:
-            compiled: Kernels = import_module("bitextmine.search.gpu.triton_kernels").COMPILED
-            _try(compiled, device)
-            return compiled
-        except Exception as error:  # for want of a C compiler, or a driver or GPU that it knows
-            cause = (str(error).splitlines() or [type(error).__name__])[0]
-            LOG.warning("no Triton on %s, so the search is slower: %s", device, cause)
-    return PLAIN
-
-
-def _try(kernels: Kernels, device: torch.device) -> None:
-    """Raise whatever keeps kernels from working."""
-
-    def ones(*shape: int) -> Tensor:
-        return torch.ones(shape, device=device)
-
-    by_row, by_column = ones(1, ROW_TILE), ones(ROW_TILE // COLUMN_TILE, ROW_TILE)
-    kernels.tile_maxima(
-        2 * ones(ROW_TILE, ROW_TILE), ones(ROW_TILE), ones(ROW_TILE), by_row, by_column
-    )
-    rows, vectors = torch.zeros(1, dtype=torch.int64, device=device), ones(1, ROW_TILE).half()
-    dots = kernels.pair_dots(vectors, rows, vectors, rows)
-    if float(by_row.mean() + by_column.mean() + dots[0]) != 4 + ROW_TILE:
-        raise RuntimeError("wrong results")

@@ -1,6 +1,7 @@
 """The two inner loops of the search on a GPU, in Triton: every number is read once.
 
-Imported only where Triton is. TRITON_INTERPRET=1, set before, runs it without a GPU.
+Imported only where Triton is installed, which has no types, so its modules are `Any` here.
+With TRITON_INTERPRET=1, set before the import, they run without a GPU.
 """
 
 from importlib import import_module
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 else:
     constexpr = tl.constexpr
 
-_WIDTH = 1024  # numbers of a vector read at a time
+_CHUNK_ELEMENTS = 1024  # of a vector, read at a time
 
 
-def _tile_maxima(  # type hints of pointers are Triton's own business
+# Triton reads the type hints: what is no constexpr must be a string that it can ignore.
+def _tile_maxima(
     scores: "Any",
     row_scales: "Any",
     column_scales: "Any",
@@ -94,7 +96,7 @@ def pair_dots(left: Tensor, left_rows: Tensor, right: Tensor, right_rows: Tensor
     """See `Kernels`; all tensors are contiguous, rows are int64."""
     dots = torch.empty(len(left_rows), dtype=torch.float64, device=left.device)
     if len(dots):
-        chunk = min(_WIDTH, triton.next_power_of_2(left.shape[1]))
+        chunk = min(_CHUNK_ELEMENTS, triton.next_power_of_2(left.shape[1]))
         pair_dots_kernel[(len(dots),)](
             left, left_rows, right, right_rows, dots, left.shape[1], chunk
         )

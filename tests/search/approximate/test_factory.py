@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from indexed import translations
 
 from bitextmine.errors import UsageError
-from bitextmine.search.approximate import factory as index_plan
+from bitextmine.search.approximate import factory as index_factory
 from bitextmine.search.approximate.factory import (
     HNSW,
     check_factory,
@@ -102,7 +102,7 @@ def test_where_no_index_fits_exact_search_is_named() -> None:
 
 
 def test_a_missing_faiss_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_plan, "find_spec", lambda name: None)
+    monkeypatch.setattr(index_factory, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="not installed") as refusal:
         check_factory("Flat", 10, 4)
     assert "bitextmine[cpu]" in refusal.value.hint

@@ -13,11 +13,11 @@ from indexed import ENOUGH, as_int8, found_by, recall, translations
 
 from bitextmine.arrays import Halfs, Ids, Stored
 from bitextmine.errors import WorkdirError
-from bitextmine.search.approximate.building import build_index
 from bitextmine.search.approximate.factory import HNSW, ivf_factory
+from bitextmine.search.approximate.index import build_index
 from bitextmine.search.approximate.lookup import exchange, rank_candidates, search_index
 from bitextmine.search.exact.shortlists import EMPTY, positions, similarities
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.search.rows import Rows
@@ -26,8 +26,8 @@ FACTORIES = (ivf_factory(1500, 32), HNSW, "IVF32,SQfp16", "PCA16,IVF16,Flat", "I
 
 
 def exact(src: Stored, tgt: Stored, k: int = 4) -> tuple[Neighbours, Neighbours]:
-    ids = np.arange(len(src)), np.arange(len(tgt))
-    return two_way_neighbours(src, tgt, k=k, src_ids=ids[0], tgt_ids=ids[1])
+    numbers = np.arange(len(src)), np.arange(len(tgt))
+    return two_way_neighbours(src, tgt, k=k, src_numbers=numbers[0], tgt_numbers=numbers[1])
 
 
 def stored(sides: tuple[Halfs, Halfs], *, small: bool) -> tuple[Stored, Stored]:
@@ -49,10 +49,10 @@ def test_found_pairs_have_the_bits_of_exact_search(
 ) -> None:
     src, tgt = stored(translations(300, 1100, 32), small=small)
     everything = brute_force(src, tgt, np.arange(len(tgt)), len(tgt))
-    by_id = np.empty_like(everything.cosines)
-    np.put_along_axis(by_id, everything.numbers, everything.cosines, axis=1)
+    by_number = np.empty_like(everything.cosines)
+    np.put_along_axis(by_number, everything.numbers, everything.cosines, axis=1)
     found = found_by(tmp_path, src, tgt, factory)
-    expected = np.take_along_axis(by_id, found.numbers, axis=1)
+    expected = np.take_along_axis(by_number, found.numbers, axis=1)
     np.testing.assert_array_equal(found.cosines.view(np.int32), expected.view(np.int32))
     order = np.lexsort((found.numbers, -found.cosines), axis=1)
     np.testing.assert_array_equal(order, np.broadcast_to(np.arange(4), order.shape))
@@ -71,9 +71,14 @@ def test_an_index_that_misses_nothing_gives_what_exact_search_gives(
 def test_neighbours_come_in_the_order_of_the_rows_under_the_numbers_given(tmp_path: Path) -> None:
     src, tgt = translations(200, 300, 24)
     draw = np.random.default_rng(1)
-    src_ids, tgt_ids = draw.permutation(len(src)), draw.permutation(len(tgt))
-    found = found_by(tmp_path, src, tgt, "Flat", query_ids=src_ids, other_ids=tgt_ids)
-    assert_same(found, two_way_neighbours(src, tgt, k=4, src_ids=src_ids, tgt_ids=tgt_ids)[0])
+    src_numbers, tgt_numbers = draw.permutation(len(src)), draw.permutation(len(tgt))
+    found = found_by(
+        tmp_path, src, tgt, "Flat", query_numbers=src_numbers, other_numbers=tgt_numbers
+    )
+    assert_same(
+        found,
+        two_way_neighbours(src, tgt, k=4, src_numbers=src_numbers, tgt_numbers=tgt_numbers)[0],
+    )
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
@@ -129,15 +134,15 @@ def test_no_queries_find_nothing(tmp_path: Path) -> None:
 
 def test_progress_counts_every_query(tmp_path: Path) -> None:
     src, tgt = translations(2500, 60, 8)
-    path, ids = tmp_path / "index", np.arange(60)
-    build_index(path, Rows([tgt]), ids, factory="Flat", seed=1, threads=1, memory=ENOUGH)
+    path, numbers = tmp_path / "index", np.arange(60)
+    build_index(path, Rows([tgt]), numbers, factory="Flat", seed=1, threads=1, memory=ENOUGH)
     counted: list[int] = []
     search_index(
         path,
         Rows([src]),
         np.arange(2500),
         Rows([tgt]),
-        ids,
+        numbers,
         k=4,
         threads=2,
         progress=counted.append,
@@ -148,18 +153,18 @@ def test_progress_counts_every_query(tmp_path: Path) -> None:
 
 def test_an_index_of_other_vectors_is_refused(tmp_path: Path) -> None:
     _, tgt = translations(5, 60, 8)
-    path, ids = tmp_path / "index", np.arange(60)
-    build_index(path, Rows([tgt]), ids, factory="Flat", seed=1, threads=1, memory=ENOUGH)
+    path, numbers = tmp_path / "index", np.arange(60)
+    build_index(path, Rows([tgt]), numbers, factory="Flat", seed=1, threads=1, memory=ENOUGH)
     with pytest.raises(WorkdirError, match="60 vectors of 8 dimensions"):
-        search_index(path, Rows([tgt]), ids, Rows([tgt[:50]]), ids[:50], k=4, threads=1)
+        search_index(path, Rows([tgt]), numbers, Rows([tgt[:50]]), numbers[:50], k=4, threads=1)
 
 
 def test_a_damaged_index_is_refused(tmp_path: Path) -> None:
     _, tgt = translations(5, 60, 8)
-    path, ids = tmp_path / "index", np.arange(60)
+    path, numbers = tmp_path / "index", np.arange(60)
     path.write_bytes(b"IxFI and then nothing")
     with pytest.raises(WorkdirError, match="cannot use the index") as refusal:
-        search_index(path, Rows([tgt]), ids, Rows([tgt]), ids, k=4, threads=1)
+        search_index(path, Rows([tgt]), numbers, Rows([tgt]), numbers, k=4, threads=1)
     assert "remove the file" in refusal.value.hint
 
 
@@ -169,8 +174,8 @@ def test_candidates_are_ranked_by_cosine_then_number(seed: int, k: int, width: i
     draw = np.random.default_rng(seed)
     src, tgt = translations(20, 30, 4, seed)
     tgt[::3] = tgt[0]  # ties
-    own = Side.prepare(src, np.arange(20), name="src")
-    other = Side.prepare(tgt, np.arange(30), name="tgt")
+    own = SearchSide.prepare(src, np.arange(20), name="src")
+    other = SearchSide.prepare(tgt, np.arange(30), name="tgt")
     found = np.array([draw.permutation(30)[:width] for _ in range(20)])
     found[draw.random(found.shape) < 0.4] = -1
     keys = rank_candidates(own, np.arange(20), found, other, k)
@@ -215,10 +220,10 @@ def some_of(
     cosines: np.ndarray[tuple[int, int], np.dtype[np.float32]], k: int, draw: np.random.Generator
 ) -> Neighbours:
     """K random neighbours of every row, in order."""
-    ids = np.array([draw.permutation(cosines.shape[1])[:k] for _ in cosines])
-    values = np.take_along_axis(cosines, ids, 1)
-    order = np.lexsort((ids, -values), axis=1)
-    return Neighbours(np.take_along_axis(values, order, 1), np.take_along_axis(ids, order, 1))
+    numbers = np.array([draw.permutation(cosines.shape[1])[:k] for _ in cosines])
+    values = np.take_along_axis(cosines, numbers, 1)
+    order = np.lexsort((numbers, -values), axis=1)
+    return Neighbours(np.take_along_axis(values, order, 1), np.take_along_axis(numbers, order, 1))
 
 
 def test_exchange_raises_recall_where_one_direction_missed(tmp_path: Path) -> None:

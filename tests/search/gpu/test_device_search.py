@@ -16,7 +16,7 @@ from brute_force import (
     brute_force,
     clustered,
     coarse,
-    scattered_ids,
+    scattered_numbers,
     unit,
 )
 from hypothesis import given, settings
@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from bitextmine.arrays import Stored
 from bitextmine.errors import EncoderError, UsageError
-from bitextmine.search.exact.proof import as_neighbours
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.proof import unpack_neighbours
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.gpu import device_lists as lists
 from bitextmine.search.gpu.device_rows import DeviceRows
@@ -45,18 +45,21 @@ def search(
     sizes: Sizes | None = MANY,
     progress: Callable[[int], object] = lambda n_pairs: None,
 ) -> tuple[Neighbours, Neighbours]:
-    src_ids, tgt_ids = scattered_ids(src, tgt)
-    sides = Side.arrange(src, src_ids, name="src"), Side.arrange(tgt, tgt_ids, name="tgt")
+    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
+    sides = (
+        SearchSide.arrange(src, src_numbers, name="src"),
+        SearchSide.arrange(tgt, tgt_numbers, name="tgt"),
+    )
     fwd, bwd = search_on_device(*sides, k, "cpu", sizes=sizes, progress=progress)
-    return as_neighbours(fwd, *sides), as_neighbours(bwd, *sides[::-1])
+    return unpack_neighbours(fwd, *sides), unpack_neighbours(bwd, *sides[::-1])
 
 
 def assert_brute_force(src: Stored, tgt: Stored, k: int, sizes: Sizes | None = MANY) -> None:
     """Compare both ways with brute force."""
-    src_ids, tgt_ids = scattered_ids(src, tgt)
+    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
     fwd, bwd = search(src, tgt, k, sizes)
-    assert_same(fwd, brute_force(src, tgt, tgt_ids, k))
-    assert_same(bwd, brute_force(tgt, src, src_ids, k))
+    assert_same(fwd, brute_force(src, tgt, tgt_numbers, k))
+    assert_same(bwd, brute_force(tgt, src, src_numbers, k))
 
 
 @pytest.mark.parametrize("sizes", [None, SMALLEST, MANY])
@@ -77,18 +80,18 @@ def test_equals_brute_force_for_any_shape(
     tiles=st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 3)),
     grain=st.sampled_from([1, 2, 8, 1000]),
 )
-def test_panels_and_blocks_change_nothing(
+def test_resident_rows_and_blocks_change_nothing(
     shape: tuple[int, int, int], k: int, tiles: tuple[int, int, int], grain: int
 ) -> None:
-    panel, rows, columns = tiles
-    sizes = Sizes(128 * panel * rows, 128 * rows, 128 * columns)
+    resident, rows, columns = tiles
+    sizes = Sizes(128 * resident * rows, 128 * rows, 128 * columns)
     assert_brute_force(*coarse(*shape, grain), k, sizes)
 
 
 def test_equals_the_search_on_the_cpu() -> None:
     src, tgt = clustered(1500, 2100, 64)
-    src_ids, tgt_ids = scattered_ids(src, tgt)
-    expected = two_way_neighbours(src, tgt, k=16, src_ids=src_ids, tgt_ids=tgt_ids)
+    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
+    expected = two_way_neighbours(src, tgt, k=16, src_numbers=src_numbers, tgt_numbers=tgt_numbers)
     for found, wanted in zip(search(src, tgt, 16, None), expected, strict=True):
         assert_same(found, wanted)
 
@@ -101,7 +104,7 @@ def test_int8_rows_of_any_length_are_searched_exactly() -> None:
     assert_brute_force(src, clustered(1, 400, 48)[1], 4)  # the other side in float16
 
 
-def test_identical_vectors_rank_by_id() -> None:
+def test_identical_vectors_rank_by_number() -> None:
     src, tgt = clustered(400, 500, 32)
     src[50:300] = src[0]
     tgt[100:450] = src[0]
@@ -117,7 +120,7 @@ def test_nearly_identical_vectors_are_told_apart() -> None:
     assert_brute_force(src, tgt, 4)
 
 
-def test_cosines_that_round_to_the_same_float_rank_by_id() -> None:
+def test_cosines_that_round_to_the_same_float_rank_by_number() -> None:
     src, tgt = clustered(40, 600, 512)
     tgt[:, :] = tgt[0]
     tgt[np.arange(600), np.arange(600) % 512] += np.float16(2**-24)  # its smallest step
@@ -140,27 +143,27 @@ def test_lengths_other_than_one_do_not_matter() -> None:
     assert_brute_force(src, tgt, 5)
 
 
-def test_rows_may_offer_more_candidates_than_are_taken_at_once(
+def test_rows_may_have_more_candidates_than_are_added_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lists, "_PENDING", 3)
-    monkeypatch.setattr(lists, "_PENDING_CELLS", 3)
-    monkeypatch.setattr("bitextmine.search.gpu.block._PIECE", 1 << 12)
-    monkeypatch.setattr("bitextmine.search.gpu.block._LEAST_PIECE", 128)
+    monkeypatch.setattr(lists, "_PENDING_A_ROW", 3)
+    monkeypatch.setattr(lists, "_PENDING_IN_ALL", 3)
+    monkeypatch.setattr("bitextmine.search.gpu.block._PIECE_SCORES", 1 << 12)
+    monkeypatch.setattr("bitextmine.search.gpu.block._LEAST_PIECE_SCORES", 128)
     src, tgt = clustered(150, 300, 16)
     tgt[20:200] = tgt[3]
     assert_brute_force(src, tgt, 4, SMALLEST)
 
 
 def test_garbage_beyond_the_rows_is_never_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = DeviceRows.room
+    allocate = DeviceRows.allocate
 
     def filled(n: int, d: int, device: torch.device) -> DeviceRows:
-        rows = room(n, d, device)
+        rows = allocate(n, d, device)
         rows.vectors[:, :d] = torch.nan
         return rows
 
-    monkeypatch.setattr(DeviceRows, "room", filled)
+    monkeypatch.setattr(DeviceRows, "allocate", filled)
     assert_brute_force(*clustered(130, 259, 13), 4, SMALLEST)
 
 
@@ -192,8 +195,11 @@ def failing_above(limit: int) -> Callable[..., None]:
 
 def test_too_little_memory_means_smaller_blocks(caplog: pytest.LogCaptureFixture) -> None:
     src, tgt = clustered(700, 900, 16)
-    ids = np.arange(700), np.arange(900)
-    sides = [Side.prepare(rows, some, name="") for rows, some in zip((src, tgt), ids, strict=True)]
+    numbers = np.arange(700), np.arange(900)
+    sides = [
+        SearchSide.prepare(rows, some, name="")
+        for rows, some in zip((src, tgt), numbers, strict=True)
+    ]
     kernels = replace(PLAIN, tile_maxima=failing_above(256 * 256))
     n_pairs: list[int] = []
     fwd, bwd = search_on_device(
@@ -205,8 +211,8 @@ def test_too_little_memory_means_smaller_blocks(caplog: pytest.LogCaptureFixture
         kernels=kernels,
         progress=n_pairs.append,
     )
-    assert_same(as_neighbours(fwd, sides[0], sides[1]), brute_force(src, tgt, ids[1], 4))
-    assert_same(as_neighbours(bwd, sides[1], sides[0]), brute_force(tgt, src, ids[0], 4))
+    assert_same(unpack_neighbours(fwd, sides[0], sides[1]), brute_force(src, tgt, numbers[1], 4))
+    assert_same(unpack_neighbours(bwd, sides[1], sides[0]), brute_force(tgt, src, numbers[0], 4))
     assert sum(n_pairs) == 700 * 900
     assert "cpu ran out of memory" in caplog.text
 
@@ -226,13 +232,16 @@ class Faltering:
 
 @settings(deadline=None, max_examples=10)
 @given(calls=st.sets(st.integers(0, 12), max_size=2), grain=st.sampled_from([1, 3, 1000]))
-def test_only_the_panel_in_hand_starts_over_when_memory_runs_out(
+def test_only_the_resident_rows_in_hand_start_over_when_memory_runs_out(
     calls: set[int], grain: int
 ) -> None:
     src, tgt = coarse(800, 800, 6, grain)
     src[::90] = tgt[::80] = 0
-    ids = np.arange(800), np.arange(800)
-    sides = [Side.arrange(rows, some, name="") for rows, some in zip((src, tgt), ids, strict=True)]
+    numbers = np.arange(800), np.arange(800)
+    sides = [
+        SearchSide.arrange(rows, some, name="")
+        for rows, some in zip((src, tgt), numbers, strict=True)
+    ]
     kernel, n_pairs = Faltering(*calls), [0]
     fwd, bwd = search_on_device(
         sides[0],
@@ -243,10 +252,10 @@ def test_only_the_panel_in_hand_starts_over_when_memory_runs_out(
         kernels=replace(PLAIN, tile_maxima=kernel),
         progress=n_pairs.append,
     )
-    assert_same(as_neighbours(fwd, *sides), brute_force(src, tgt, ids[1], 4))
-    assert_same(as_neighbours(bwd, *sides[::-1]), brute_force(tgt, src, ids[0], 4))
+    assert_same(unpack_neighbours(fwd, *sides), brute_force(src, tgt, numbers[1], 4))
+    assert_same(unpack_neighbours(bwd, *sides[::-1]), brute_force(tgt, src, numbers[0], 4))
     assert sum(n_pairs) == 800 * 800
-    kept = np.cumsum(n_pairs)[np.flatnonzero(np.array(n_pairs) < 0)]  # after each retreat
+    kept = np.cumsum(n_pairs)[np.flatnonzero(np.array(n_pairs) < 0)]  # after each lack of memory
     assert (kept % 800 == 0).all()
     assert (np.diff(kept) >= 0).all()
 
@@ -255,7 +264,7 @@ def test_an_error_that_is_not_for_want_of_memory_is_no_reason_to_try_again() -> 
     def fail(*tensors: torch.Tensor) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    sides = [Side.arrange(rows, np.arange(9), name="") for rows in clustered(9, 9, 16)]
+    sides = [SearchSide.arrange(rows, np.arange(9), name="") for rows in clustered(9, 9, 16)]
     with pytest.raises(RuntimeError, match="illegal memory access"):
         search_on_device(
             sides[0], sides[1], 4, "cpu", sizes=MANY, kernels=replace(PLAIN, tile_maxima=fail)
@@ -271,12 +280,12 @@ def test_a_vector_that_cannot_be_used_is_refused_when_it_is_read(value: float) -
         search(src, tgt, 4, SMALLEST, n_pairs.append)
     assert sum(n_pairs) < 300 * 700
     assert "encode again" in caught.value.hint
-    assert str(scattered_ids(src, tgt)[1][600]) in str(caught.value)
+    assert str(scattered_numbers(src, tgt)[1][600]) in str(caught.value)
 
 
 def test_no_memory_at_all_is_told_in_two_lines() -> None:
     src, tgt = clustered(300, 300, 16)
-    sides = [Side.prepare(rows, np.arange(300), name="") for rows in (src, tgt)]
+    sides = [SearchSide.prepare(rows, np.arange(300), name="") for rows in (src, tgt)]
     kernels = replace(PLAIN, tile_maxima=failing_above(0))
     with pytest.raises(UsageError, match="cpu has not enough free memory") as caught:
         search_on_device(sides[0], sides[1], 4, "cpu", sizes=MANY, kernels=kernels)
@@ -293,13 +302,13 @@ def test_an_error_in_reading_or_in_progress_reaches_the_caller_and_ends_the_thre
     with pytest.raises(KeyboardInterrupt):
         search(*corpora, 4, SMALLEST, interrupt)
 
-    def fail(side: Side, start: int, stop: int, out: Stored | None = None) -> Stored:
+    def fail(side: SearchSide, start: int, stop: int, out: Stored | None = None) -> Stored:
         if start >= 512:
             raise OSError("the disk is gone")
         return unit(np.ones((stop - start, 16)))
 
-    src, tgt = (Side.prepare(rows, np.arange(len(rows)), name="") for rows in corpora)
-    monkeypatch.setattr(Side, "rows", fail)
+    src, tgt = (SearchSide.prepare(rows, np.arange(len(rows)), name="") for rows in corpora)
+    monkeypatch.setattr(SearchSide, "rows", fail)
     with pytest.raises(OSError, match="the disk is gone"):
         search_on_device(src, tgt, 4, "cpu", sizes=SMALLEST)
     assert "bitextmine feed" not in [thread.name for thread in threading.enumerate()]

@@ -4,7 +4,7 @@ import numpy as np
 from brute_force import clustered
 
 from bitextmine.search.exact.shortlists import EMPTY, pack, positions
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.gpu.found import Found
 
 
@@ -21,8 +21,10 @@ def test_only_rows_that_have_met_everything_are_remembered() -> None:
 def test_zero_vectors_are_nearest_to_the_first_there_are() -> None:
     src, tgt = clustered(3, 4, 8)
     src[1] = 0
-    resident, streamed = (Side.prepare(rows, np.arange(len(rows)), name="") for rows in (src, tgt))
-    found = Found.nothing(resident, streamed, 2)
+    resident, streamed = (
+        SearchSide.prepare(rows, np.arange(len(rows)), name="") for rows in (src, tgt)
+    )
+    found = Found.empty(resident, streamed, 2)
     found.of_resident[[0, 2]] = found.of_streamed[:] = 0
     found.complete(resident, streamed)
     assert positions(found.of_resident[1]).tolist() == [0, 1]

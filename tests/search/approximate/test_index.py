@@ -7,9 +7,9 @@ import pytest
 from indexed import ENOUGH, translations
 
 from bitextmine.errors import EncoderError, OutputError, UsageError
-from bitextmine.search.approximate.building import build_index, draw_sample
 from bitextmine.search.approximate.factory import HNSW, ivf_factory
-from bitextmine.search.exact.side import Side
+from bitextmine.search.approximate.index import build_index, draw_training_rows
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.rows import Rows
 
 
@@ -134,8 +134,8 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
 def test_a_sample_has_distinct_sentences_from_everywhere(n_rows: int) -> None:
     rows = np.zeros((100, 101), np.float16)
     rows[np.arange(100), np.arange(100)] = 1
-    side = Side.prepare(rows, np.arange(100), name="src")
-    sample = draw_sample(side, n_rows, seed=5)
+    side = SearchSide.prepare(rows, np.arange(100), name="src")
+    sample = draw_training_rows(side, n_rows, seed=5)
     drawn = sample.argmax(axis=1)
     assert len(drawn) == min(n_rows, 100)
     assert np.all(np.diff(drawn) > 0)

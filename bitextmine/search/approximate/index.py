@@ -1,4 +1,4 @@
-"""Building an index from vectors on disk: trained on a sample, filled block by block.
+"""An index over one side, from vectors on disk: trained on a sample, filled block by block.
 
 An index depends on the sentences, the factory string and the seed alone. Vectors are drawn and
 added in order of sentence number, however they are cut into shards, and every call of FAISS
@@ -16,7 +16,7 @@ from bitextmine.progress import Advance
 from bitextmine.search.approximate.clustering import cluster
 from bitextmine.search.approximate.factory import (
     ENCODER_ROWS,
-    HNSW_BUILD,
+    HNSW_BUILD_CANDIDATES,
     TRAINING_ROWS_A_LIST,
     check_index_memory,
     index_needs,
@@ -24,10 +24,12 @@ from bitextmine.search.approximate.factory import (
     one_thread,
     refused,
 )
-from bitextmine.search.exact.side import Side
+from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.rows import Rows
 
-ADDED_ROWS = 4096  # at a time; fixed, since the products depend on the shape in their last bits
+# So many vectors are added at a time, always, since products depend on their shape in their last
+# bits.
+ADDED_ROWS = 4096
 
 
 def build_index(
@@ -56,7 +58,7 @@ def build_index(
     factory : str
         Accepted by `check_factory`.
     seed : int
-        Of the sample and of the clusters.
+        Decides the sample, and where the clusters begin.
     threads : int
         Processor cores; never changes the index.
     memory : int
@@ -77,11 +79,11 @@ def build_index(
         return
     n, dim = vectors.shape
     check_index_memory(factory, n, dim, memory)
-    side = Side.prepare(vectors, numbers, name="indexed", n_workers=threads)
+    side = SearchSide.prepare(vectors, numbers, name="indexed", n_workers=threads)
     index = make_index(factory, dim)
     try:
         with one_thread() as faiss:
-            sample = draw_sample(side, index_needs(factory, n, dim).sample_rows, seed)
+            sample = draw_training_rows(side, index_needs(factory, n, dim).sample_rows, seed)
             _train(faiss, index, sample, seed=seed, threads=threads)
             del sample
             _fill(index, side, progress or (lambda n_added: None))
@@ -91,7 +93,7 @@ def build_index(
         faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
 
 
-def draw_sample(side: Side, n_rows: int, seed: int) -> Floats:
+def draw_training_rows(side: SearchSide, n_rows: int, seed: int) -> Floats:
     """Draw vectors at random, one from each of as many equal runs of sentence numbers.
 
     Returns
@@ -127,7 +129,7 @@ def _train(faiss: Any, index: Any, sample: Floats, *, seed: int, threads: int) -
         faiss.downcast_index(inner.quantizer).add(centres)  # FAISS then trains the rest alone
         sample = _thinned(sample, ENCODER_ROWS)
     if isinstance(inner, faiss.IndexHNSW):
-        inner.hnsw.efConstruction = HNSW_BUILD
+        inner.hnsw.efConstruction = HNSW_BUILD_CANDIDATES
     inner.train(sample)
     index.is_trained = True
 
@@ -138,7 +140,7 @@ def _thinned(sample: Floats, n_rows: int) -> Floats:
     return sample if rows == len(sample) else sample[np.arange(rows) * len(sample) // rows]
 
 
-def _fill(index: Any, side: Side, progress: Advance) -> None:
+def _fill(index: Any, side: SearchSide, progress: Advance) -> None:
     """Add all vectors, in order of sentence number."""
     for start, stop in side.blocks(ADDED_ROWS):
         index.add(side.unit_rows(start, stop).numpy())
