@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 from bitextmine.compression import open_input, raw_lines
 from bitextmine.config import STDIN, ShardConfig
@@ -154,15 +154,21 @@ def _line_fields(
 def _field_picker(side: str, config: ShardConfig) -> Callable[[str], tuple[str, str, str]]:
     """Return a function from a line to (sentence, key, reject reason)."""
     field = config.text_field(side)
-    if config.input_format == "ids":
-        return _pick_ids
-    if config.input_format == "tsv":
-        column = int(field) - 1
-        key_column = int(config.id_field) - 1 if config.id_field else None
-        return lambda line: _pick_column(line, column, key_column)
-    if config.input_format == "jsonl":
-        return lambda line: _pick_json(line, field, config.id_field)
-    return lambda line: (line, "", "")
+    match config.input_format:
+        case "text":
+            return lambda line: (line, "", "")
+        case "ids":
+            return _pick_ids
+        case "tsv":
+            column = int(field) - 1
+            key_column = int(config.id_field) - 1 if config.id_field else None
+            return lambda line: _pick_column(line, column, key_column)
+        case "jsonl":
+            return lambda line: _pick_json(line, field, config.id_field)
+        case "parquet":
+            raise AssertionError("Parquet has rows instead of lines")
+        case _:
+            assert_never(config.input_format)
 
 
 def _pick_ids(line: str) -> tuple[str, str, str]:

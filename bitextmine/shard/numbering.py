@@ -12,8 +12,11 @@ from bitextmine.files import Scratch, atomic_write, map_array, read_json
 from bitextmine.shard.sentences import ROW_BITS
 from bitextmine.workdir import ShardFiles, Side, Workdir
 
-NUMBERING_BYTES = 64 << 20  # more is hardly faster
-ID_BYTES = 64  # that numbering takes for each sentence it has in hand
+# Numbering is hardly faster with more memory than this.
+NUMBERING_BYTES = 64 << 20
+
+# Numbering takes this for each sentence of the range of ids that it sorts.
+NUMBERING_BYTES_A_SENTENCE = 64
 
 
 def number_sentences(root: Path, side: Side, memory: int = NUMBERING_BYTES) -> None:
@@ -54,12 +57,12 @@ def number_sentences(root: Path, side: Side, memory: int = NUMBERING_BYTES) -> N
         shape = {"descr": "<i8", "fortran_order": False, "shape": (int(bounds[-1]),)}
         np.lib.format.write_array_header_1_0(places, shape)
         first = 0
-        for ids, shard, row in _pieces(shards, memory // ID_BYTES):
+        for ids, shard, row in _pieces(shards, memory // NUMBERING_BYTES_A_SENTENCE):
             order = np.argsort(ids)
             numbers[(bounds[shard] + row)[order]] = np.arange(first, first + len(ids))
             places.write(((shard << ROW_BITS) + row)[order].data)
             first += len(ids)
-        # The places get their name after all numbers have theirs, and tell that they do.
+        # The places get their name after all numbers have theirs, so where they are, all are.
         for files, start, stop in zip(shards, bounds[:-1], bounds[1:], strict=True):
             with atomic_write(files.numbers) as file:
                 np.save(file, numbers[start:stop], allow_pickle=False)

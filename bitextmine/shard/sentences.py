@@ -13,7 +13,7 @@ from bitextmine.counts import count_shards
 from bitextmine.files import map_array
 from bitextmine.workdir import LINE_BITS, ShardFiles, Side, Workdir
 
-ROW_BITS = 32  # a place is shard << 32 | row
+ROW_BITS = 32  # A place is shard << 32 | row.
 
 
 @dataclass(frozen=True, slots=True)
