@@ -23,14 +23,13 @@ from bitextmine.checkpoints.manifest import verify_manifest
 from bitextmine.cli.main import main
 from bitextmine.errors import EncoderError, OutputError, UsageError, WorkdirError
 from bitextmine.training import run as run_module
-from bitextmine.training.checkpoints import checkpoints
 from bitextmine.training.choices import TrainConfig
-from bitextmine.training.folder import held_folder
+from bitextmine.training.folder import held_folder, snapshots
 from bitextmine.training.loss import contrastive_loss
 from bitextmine.training.output import write_output
 from bitextmine.training.run import train
 from bitextmine.training.sampling import BatchSampler
-from bitextmine.training.trainee import encode, load_model, make_pipeline
+from bitextmine.training.trainee import encode_sentences, load_trainee, make_vectoriser
 from bitextmine.training.trainer import ContrastiveTrainer, TripletDataset
 
 WORDS = ["bridge", "Monday", "children", "village", "yard", "closed"]
@@ -112,11 +111,11 @@ def adapter(folder: Path) -> dict[str, torch.Tensor]:
 def test_lora_lowers_the_loss_and_moves_no_frozen_weight(config: TrainConfig) -> None:
     config = replace(config, batch_size=8, learning_rate=0.003)
     description = describe(Path(config.model), max_length=32)
-    pipeline = make_pipeline(description, config, 0)
-    model = load_model(description, config, torch.float32)
+    vectoriser = make_vectoriser(description, config, 0)
+    model = load_trainee(description, config, torch.float32)
     trainer = ContrastiveTrainer(
         model,
-        pipeline=pipeline,
+        vectoriser=vectoriser,
         config=config,
         dataset=TripletDataset(TRIPLETS, range(len(TRIPLETS))),
         sampler=BatchSampler(np.arange(len(TRIPLETS)), 8, 40, 1),
@@ -127,7 +126,9 @@ def test_lora_lowers_the_loss_and_moves_no_frozen_weight(config: TrainConfig) ->
 
     def loss() -> float:
         texts = [triplet[part] for part in range(3) for triplet in TRIPLETS]
-        return float(contrastive_loss(torch.from_numpy(encode(model, pipeline, texts)), 0.05))
+        return float(
+            contrastive_loss(torch.from_numpy(encode_sentences(model, vectoriser, texts)), 0.05)
+        )
 
     before, loss_before = _weights(model), loss()
     trainer.train()
@@ -163,7 +164,7 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(
         stop_at(6, patched)
         with pytest.raises(KeyboardInterrupt):
             train(resumed)
-    assert [path.name for path in checkpoints(resumed.out / "work")] == ["checkpoint-4"]
+    assert [path.name for path in snapshots(resumed.out / "work")] == ["checkpoint-4"]
     train(resumed)
     assert (resumed.out / "loss.csv").read_bytes() == (whole / "loss.csv").read_bytes()
     expected = adapter(whole)
@@ -182,7 +183,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_intact(
     with file_size_limit(7000), pytest.raises(OutputError, match="checkpoint-8") as raised:
         train(full)
     assert "checkpoint-4 is whole" in raised.value.hint
-    assert [path.name for path in checkpoints(full.out / "work")] == ["checkpoint-4"]
+    assert [path.name for path in snapshots(full.out / "work")] == ["checkpoint-4"]
     train(full)
     assert (full.out / "loss.csv").read_bytes() == (whole / "loss.csv").read_bytes()
 
