@@ -203,8 +203,8 @@ def load_ahead() -> None:
 def _classifier() -> Callable[[str], tuple[object, ...]]:
     """Return py3langid's classifier, its model loaded."""
     with _LOADING:
-        langid = importlib.import_module("py3langid")
-        langid.classify("")  # loads the model, the first time
+        langid = importlib.import_module("py3langid")  # It has no type hints.
+        langid.classify("")  # This loads the model, the first time.
         return cast(Callable[[str], tuple[object, ...]], langid.classify)
 
 

@@ -219,7 +219,7 @@ class BucketReader:
         order = np.argsort(rows)
         ascending = rows[order]
         texts, keys = (_room(each) for each in lengths)
-        first = 0  # row of the frame in hand
+        first = 0  # The first row of the frame in hand.
         for frame in self._read():
             begin, end = np.searchsorted(ascending, [first, first + frame.n])
             cut, places = ascending[begin:end] - first, order[begin:end]

@@ -74,7 +74,7 @@ def build_shard(root: Path, side: Side, shard: int, config: ShardConfig) -> None
     _save(files.ids, table.ids[first])
     lengths = table.lengths[:, first]
     counts = {"accepted": len(table.ids), "duplicates": len(repeated.rows), "unique": len(first)}
-    del table, repeated  # the texts need their room
+    del table, repeated  # The texts need their room.
     if int(lengths.sum(dtype=np.int64)) + GATHER_BYTES_A_SENTENCE * len(first) > memory:
         raise _too_large(f"{side} shard {shard} has more text than", memory)
     texts, keys = lines.read_strings(first, lengths)

@@ -17,13 +17,27 @@ _SPACING_CONTROL = re.compile("[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
 
 
 class Line(NamedTuple):
-    """One line of an input file: a sentence, or the reason why it is none."""
+    """One line of an input file: a sentence, or the reason why it is none.
 
-    number: int  # from 0
-    text: str  # normalised; what there was of it if rejected
-    key: str  # the user's own id; "" if there is none
-    reject: str  # the reason; "" if accepted
-    mended: str  # what was changed on the way in: "", "control_characters" or "invalid_utf8"
+    Attributes
+    ----------
+    number : int
+        Counted from 0.
+    text : str
+        Normalised; of a rejected line, what there was of it.
+    key : str
+        The user's own id; "" if there is none.
+    reject : str
+        Why it is no sentence; "" if it is accepted.
+    mended : str
+        What was changed on the way in: "", "control_characters" or "invalid_utf8".
+    """
+
+    number: int
+    text: str
+    key: str
+    reject: str
+    mended: str
 
 
 def expand_inputs(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -122,7 +136,8 @@ def _length_reason(text: str, config: ShardConfig) -> str:
     return ""
 
 
-_Fields = Iterator[tuple[str, str, str, str]]  # text, key, reject, mended
+_Fields = Iterator[tuple[str, str, str, str]]
+"""Text, key, reject and mended, as `Line` has them."""
 
 
 def _line_fields(
@@ -173,7 +188,7 @@ def _field_picker(side: str, config: ShardConfig) -> Callable[[str], tuple[str, 
 
 def _pick_ids(line: str) -> tuple[str, str, str]:
     if not line.strip():
-        return "", "", ""  # a blank line is blank, not a line without an id
+        return "", "", ""  # A blank line is blank, not a line without an id.
     key, tab, text = line.partition("\t")
     return (text, normalise(key), "") if tab else (line, "", "missing_field")
 
@@ -209,7 +224,7 @@ def _encodable(text: str) -> str:
 
 def _parquet_fields(path: str, side: str, config: ShardConfig) -> _Fields:
     try:
-        parquet = importlib.import_module("pyarrow.parquet")
+        parquet = importlib.import_module("pyarrow.parquet")  # It has no type hints.
         arrow = importlib.import_module("pyarrow")
     except ImportError as error:
         raise InputError(

@@ -53,7 +53,7 @@ def number_sentences(root: Path, side: Side, memory: int = NUMBERING_BYTES) -> N
     if workdir.places(side).exists():
         return
     with Scratch(workdir.root) as scratch, atomic_write(workdir.places(side)) as places:
-        numbers = scratch.array(int(bounds[-1]), np.int64)  # one shard after the other
+        numbers = scratch.array(int(bounds[-1]), np.int64)  # One shard follows the other.
         shape = {"descr": "<i8", "fortran_order": False, "shape": (int(bounds[-1]),)}
         np.lib.format.write_array_header_1_0(places, shape)
         first = 0

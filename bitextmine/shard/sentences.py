@@ -45,7 +45,7 @@ class TextFile:
 
     def __init__(self, text: Path, offsets: Path) -> None:
         self._offsets = map_array(offsets)
-        if self._offsets[-1] > 0:  # an empty file cannot be mapped
+        if self._offsets[-1] > 0:  # An empty file cannot be mapped.
             with text.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 

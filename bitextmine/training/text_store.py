@@ -47,7 +47,7 @@ class TextWriter:
             self._file.close()
             if kind is None:
                 with _offsets_of(self._path).open("wb") as file:
-                    self._offsets.tofile(file)  # numpy's own would not say why it fails.
+                    self._offsets.tofile(file)  # numpy's own would not say why.
 
 
 class TextReader:
