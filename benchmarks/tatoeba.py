@@ -11,19 +11,23 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from bitextmine.config import EncoderOptions
+from bitextmine.encoders.base import Encoder
 from bitextmine.encoders.spec import load_spec, resolve_spec
+from bitextmine.errors import EncoderError
 from bitextmine.evaluation.tatoeba import (
     TATOEBA_14,
     TATOEBA_36,
     Accuracy,
-    evaluate_tatoeba,
-    macro_average,
     read_pairs,
+    retrieval_accuracy,
 )
 from bitextmine.machine import describe_machine, usable_threads
 
@@ -79,6 +83,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def evaluate_tatoeba(encoder: Encoder, folder: Path, language: str) -> Accuracy:
+    """Encode both sides of a test set, and count.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    folder : Path
+        As for `read_pairs`.
+    language : str
+        Likewise.
+
+    Raises
+    ------
+    EncoderError
+        A vector is not finite.
+    InputError
+        As for `read_pairs`.
+    """
+    sentences, english = read_pairs(folder, language)
+    vectors = encoder.encode([*sentences, *english]).embeddings
+    if not np.isfinite(vectors).all():
+        raise EncoderError(
+            f"{encoder.info.name} gave vectors that are not finite for Tatoeba's {language}",
+            hint="the encoder is broken, or computes in a number format too small for it",
+        )
+    return retrieval_accuracy(vectors[: len(sentences)], vectors[len(sentences) :])
+
+
 def keep(run: dict[str, Any], path: Path) -> None:
     """Add a run to a file of runs."""
     runs = json.loads(path.read_bytes())["runs"] if path.exists() else []
@@ -107,6 +139,12 @@ def row(language: str, pairs: int, accuracy: Accuracy, published: float | None) 
         "published_to_eng": published,
         "difference": None if published is None else round(accuracy.to_eng - published, 2),
     }
+
+
+def macro_average(accuracies: Iterable[Accuracy]) -> Accuracy:
+    """Average over languages, each of which counts the same, whatever its number of pairs."""
+    listed = list(accuracies)
+    return Accuracy(fmean(a.to_eng for a in listed), fmean(a.from_eng for a in listed))
 
 
 def macro_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ class DemoOutcome:
     """What mining the sample found, against its answers."""
 
     mined: Mined
-    gold: frozenset[tuple[int, int]]  # lines of the two files, from 1
+    gold: frozenset[tuple[int, int]]  # Lines of the two files, from 1.
 
     @property
     def right(self) -> int:
@@ -23,7 +23,7 @@ class DemoOutcome:
         lines = ((p.src_origin.line, p.tgt_origin.line) for p in self.mined.pairs)
         return sum(pair in self.gold for pair in lines)
 
-    def shown(self, best: int) -> list[str]:
+    def format_best(self, best: int) -> list[str]:
         """Return the best pairs in LASER's format."""
         return [f"{pair.score:.6f}\t{pair.src}\t{pair.tgt}" for pair in self.mined.pairs[:best]]
 

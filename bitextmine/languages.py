@@ -10,9 +10,13 @@ from typing import cast
 
 UNKNOWN = "und"  # ISO 639-3 for "undetermined"
 
-_LOADING = threading.Lock()  # the model is loaded once
-_SAMPLED = 400  # sentences looked at, spread over the corpus
-_JOINED = 20  # sentences identified together: one short sentence is often mistaken
+_LOADING = threading.Lock()  # The model is loaded once.
+
+# So many sentences are looked at, spread over the corpus.
+_SAMPLE_SENTENCES = 400
+
+# So many are joined and identified together, for one short sentence is often mistaken.
+_CHUNK_SENTENCES = 20
 
 # Our code, the name, and every other code in use for it or for a variety that is written alike:
 # ISO 639-2 and 639-3, codes of FLORES and NTREX, and withdrawn ones.
@@ -139,7 +143,7 @@ _CODES = {other: code for code, _, *others in _ROWS for other in others}
 
 @dataclass(frozen=True)
 class LanguageGuess:
-    """The language of a corpus, as far as a sample tells.
+    """The language of a corpus, as far as a sample shows.
 
     Attributes
     ----------
@@ -179,11 +183,13 @@ def identify_language(sentences: Sequence[str]) -> LanguageGuess:
     py3langid votes on chunks of joined sentences, one vote a character. Loading its model takes
     most of a second, the first time.
     """
-    step = max(1, len(sentences) // _SAMPLED)
-    sample = [sentence for sentence in sentences[::step][:_SAMPLED] if sentence.strip()]
+    step = max(1, len(sentences) // _SAMPLE_SENTENCES)
+    sample = [sentence for sentence in sentences[::step][:_SAMPLE_SENTENCES] if sentence.strip()]
     if not sample:
         return LanguageGuess(UNKNOWN, 0.0, 0)
-    chunks = [" ".join(sample[i : i + _JOINED]) for i in range(0, len(sample), _JOINED)]
+    chunks = [
+        " ".join(sample[i : i + _CHUNK_SENTENCES]) for i in range(0, len(sample), _CHUNK_SENTENCES)
+    ]
     code, _ = _votes(chunks).most_common(1)[0]
     alone = _votes(sample)
     return LanguageGuess(code, alone[code] / alone.total(), len(sample))
@@ -197,8 +203,8 @@ def load_ahead() -> None:
 def _classifier() -> Callable[[str], tuple[object, ...]]:
     """Return py3langid's classifier, its model loaded."""
     with _LOADING:
-        langid = importlib.import_module("py3langid")
-        langid.classify("")  # loads the model, the first time
+        langid = importlib.import_module("py3langid")  # It has no type hints.
+        langid.classify("")  # This loads the model, the first time.
         return cast(Callable[[str], tuple[object, ...]], langid.classify)
 
 

@@ -1,11 +1,14 @@
 """The bundled sample is what its README says."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import zstandard
 
 import bitextmine
+from bitextmine.demo import DemoOutcome, read_gold
 
 SAMPLE = Path(bitextmine.__file__).parent / "sample"
 
@@ -56,3 +59,43 @@ def test_the_readme_names_both_sources_and_licences() -> None:
     readme = (SAMPLE / "README.md").read_text(encoding="utf-8")
     for name in ("NTREX-128", "CC BY-SA 4.0", "Tatoeba", "CC BY 2.0 FR"):
         assert name in readme
+
+
+def outcome(*lines: tuple[int, int]) -> DemoOutcome:
+    """What mining pairs of these lines would be."""
+    pairs = [
+        SimpleNamespace(
+            score=1.5 - 0.25 * n,
+            src=f"src {src}",
+            tgt=f"tgt {tgt}",
+            src_origin=SimpleNamespace(line=src),
+            tgt_origin=SimpleNamespace(line=tgt),
+        )
+        for n, (src, tgt) in enumerate(lines)
+    ]
+    card = {
+        "counts": {"src": {"unique": 1200}, "tgt": {"unique": 1300}},
+        "seconds": {"total": 2.04},
+        "encoder": {"name": "toy"},
+    }
+    mined: Any = SimpleNamespace(pairs=pairs, n_pairs=len(pairs), card=card)
+    return DemoOutcome(mined, frozenset({(1, 1), (2, 3), (9, 9)}))
+
+
+def test_the_best_pairs_are_shown_as_laser_writes_them() -> None:
+    found = outcome((1, 1), (2, 2), (2, 3))
+    assert found.format_best(2) == ["1.500000\tsrc 1\ttgt 1", "1.250000\tsrc 2\ttgt 2"]
+
+
+def test_the_summary_counts_what_is_right() -> None:
+    assert outcome((1, 1), (2, 2), (2, 3)).summary == (
+        "3 pairs from 1,200 x 1,300 sentences in 2.0 s (toy):"
+        " 2 of the 3 known translations found, 66.7 % of the pairs right"
+    )
+    assert outcome().summary.endswith(
+        "0 of the 3 known translations found, 0.0 % of the pairs right"
+    )
+
+
+def test_gold_is_read_as_pairs_of_lines() -> None:
+    assert read_gold(SAMPLE / "gold.tsv") == set(gold())

@@ -166,7 +166,7 @@ def tatoeba(*, data: Path, langs: str, **flags: Any) -> None:
 
     from bitextmine.evaluation import tatoeba_report as report
 
-    pairs = report.read_languages(data, report.chosen_languages(langs, data))
+    pairs = report.read_test_sets(data, report.chosen_languages(langs, data))
     inputs = tuple(map(str, data.glob("tatoeba.*-eng.*")))
     models = run.begin({"data": str(data), "langs": langs}, inputs=inputs)
     run.finish(report.evaluate_tatoeba_models(models, pairs, run.card))

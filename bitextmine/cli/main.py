@@ -206,7 +206,7 @@ def demo(*, best: int, threads: int, quiet: bool, verbose: bool) -> None:
     from bitextmine.demo import run_demo
 
     outcome = run_demo(threads=threads)
-    for line in outcome.shown(best):
+    for line in outcome.format_best(best):
         click.echo(line)
     if not quiet:
         click.echo(outcome.summary, err=True)

@@ -17,7 +17,7 @@ from bitextmine.evaluation.report import percent
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class PrecisionRecall:
     """How good the pairs at or above a threshold are.
 
     Attributes
@@ -86,21 +86,21 @@ class Scored:
         if (np.diff(self.scores) > 0).any():
             raise ValueError("scores must descend")
 
-    def at(self, threshold: float) -> Accuracy:
+    def at(self, threshold: float) -> PrecisionRecall:
         """Return how good the pairs of this score or better are."""
         n_pairs = int((self.scores >= threshold).sum())
-        return Accuracy(threshold, n_pairs, int(self.true[:n_pairs].sum()), self.n_gold)
+        return PrecisionRecall(threshold, n_pairs, int(self.true[:n_pairs].sum()), self.n_gold)
 
-    def curve(self) -> Iterator[Accuracy]:
+    def curve(self) -> Iterator[PrecisionRecall]:
         """Follow the threshold down; pairs of equal score pass it together.
 
         The originals stop between pairs of equal score too, at an F1 that no threshold gives.
         """
         n_true = np.cumsum(self.true)
         for row in self._lasts().tolist():
-            yield Accuracy(float(self.scores[row]), row + 1, int(n_true[row]), self.n_gold)
+            yield PrecisionRecall(float(self.scores[row]), row + 1, int(n_true[row]), self.n_gold)
 
-    def best(self) -> Accuracy:
+    def best(self) -> PrecisionRecall:
         """Return the best F1 over all thresholds, the highest threshold among equals.
 
         It is tuned on the gold that it is measured on, so it flatters. Without a single true pair
@@ -111,7 +111,7 @@ class Scored:
         n_true = np.cumsum(self.true)[lasts]
         if not n_true.any():
             return self.at(0.0)
-        f1 = 2 * n_true / (taken + self.n_gold)  # the same as 2PR / (P + R)
+        f1 = 2 * n_true / (taken + self.n_gold)  # It is the same as 2PR / (P + R).
         return self.at(self._threshold_after(int(lasts[f1.argmax()])))
 
     def _lasts(self) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
@@ -126,4 +126,6 @@ class Scored:
         if row + 1 == len(self.scores):
             return own
         middle = (own + float(self.scores[row + 1])) / 2
-        return middle if middle > self.scores[row + 1] else own  # neighbours have no middle
+        return (
+            middle if middle > self.scores[row + 1] else own
+        )  # Neighbouring floats have no middle.

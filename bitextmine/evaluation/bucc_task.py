@@ -9,7 +9,7 @@ import numpy as np
 from bitextmine.arrays import Ids
 from bitextmine.config import MineConfig
 from bitextmine.errors import InputError, UsageError
-from bitextmine.evaluation import files
+from bitextmine.evaluation.files import read_text_lines
 from bitextmine.shard.corpus import read_lines
 
 _FORMAT = "give lines of id<TAB>sentence, as in BUCC"
@@ -38,7 +38,7 @@ class BuccTask:
     gold_pairs: frozenset[tuple[int, int]]
 
     def are_gold(self, src: Ids, tgt: Ids) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-        """Tell which pairs of lines are gold."""
+        """Return which pairs of lines are gold."""
         pairs = zip(src.tolist(), tgt.tolist(), strict=True)
         return np.fromiter((pair in self.gold_pairs for pair in pairs), bool, len(src))
 
@@ -53,7 +53,7 @@ def read_task(src: Path, tgt: Path, gold: Path) -> BuccTask:
     """
     src_lines, tgt_lines = _read_ids(src, tgt, src), _read_ids(src, tgt, tgt)
     pairs = set()
-    for number, line in enumerate(files.read_lines(gold), start=1):
+    for number, line in enumerate(read_text_lines(gold), start=1):
         ids = [part.strip() for part in line.split("\t")]
         if len(ids) < 2:
             raise InputError(f"{gold}, line {number} has no tab between two ids", hint=_GOLD)

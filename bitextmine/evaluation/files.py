@@ -7,7 +7,8 @@ from pathlib import Path
 from bitextmine.compression import open_input, raw_lines
 from bitextmine.errors import InputError
 
-ENDINGS = ("", ".zst", ".gz", ".xz", ".bz2")  # of a file that may be compressed
+# A test file may be compressed.
+COMPRESSED_ENDINGS = ("", ".zst", ".gz", ".xz", ".bz2")
 
 
 def require_folder(folder: Path, layout: str) -> None:
@@ -31,7 +32,9 @@ def require_folder(folder: Path, layout: str) -> None:
 
 def find_file(folder: Path, name: str) -> Path | None:
     """Return the file of this name, compressed or not, if there is one."""
-    return next((path for end in ENDINGS if (path := folder / f"{name}{end}").is_file()), None)
+    return next(
+        (path for end in COMPRESSED_ENDINGS if (path := folder / f"{name}{end}").is_file()), None
+    )
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -40,7 +43,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return [path.name if counts[path.name] == 1 else str(path) for path in paths]
 
 
-def read_lines(path: Path) -> list[str]:
+def read_text_lines(path: Path) -> list[str]:
     """Read every line of a text file, without its end.
 
     Raises
@@ -69,9 +72,9 @@ def read_sentences(path: Path) -> list[str]:
     Raises
     ------
     InputError
-        As for `read_lines`; or a line is blank, which would be nobody's translation.
+        As for `read_text_lines`; or a line is blank, which would be nobody's translation.
     """
-    sentences = [line.strip() for line in read_lines(path)]
+    sentences = [line.strip() for line in read_text_lines(path)]
     if "" in sentences:
         raise InputError(
             f"{path}, line {sentences.index('') + 1} is blank",

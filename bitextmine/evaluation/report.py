@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from bitextmine.errors import UsageError
 from bitextmine.files import write_json
@@ -17,7 +17,7 @@ from bitextmine.runcard import RunCard, card_path
 from bitextmine.write.destination import check_file, is_special, open_output
 
 ReportFormat = Literal["table", "json", "csv"]
-NOTHING = "–"  # in a table, where there is no figure
+NOTHING = "–"  # It stands in a table where there is no figure.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +50,20 @@ class Report:
 
     def rendered(self, form: ReportFormat, card: RunCard) -> str:
         """Return the report as text in one of the formats, with a line end."""
-        if form == "json":
-            return self._json(card)
-        if form == "csv":
-            return self._csv()
-        notes = [f"{note}." for note in self.notes]
-        parts = [self._table(), notes, self.appendix]
-        return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+        match form:
+            case "table":
+                notes = [f"{note}." for note in self.notes]
+                parts = [self._table(), notes, self.appendix]
+                return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+            case "json":
+                return self._json(card)
+            case "csv":
+                return self._csv()
+            case _:
+                assert_never(form)
 
     def _json(self, card: RunCard) -> str:
-        shown = {
+        content = {
             "evaluation": self.evaluation,
             "models": card.facts.get("models", []),
             "settings": card.facts.get("settings", {}),
@@ -67,7 +71,7 @@ class Report:
             **self.details,
             "notes": self.notes,
         }
-        return json.dumps(shown, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _csv(self) -> str:
         columns = list(dict.fromkeys(name for record in self.records for name in record))
@@ -82,7 +86,7 @@ class Report:
         models = list(dict.fromkeys(record["model"] for record in self.records))
         rows = {
             tuple(record[key] for key in self.keys): None for record in self.records
-        }  # in the order in which they came
+        }  # In the order in which they came.
         cells = {
             (record["model"], *(record[key] for key in self.keys)): record
             for record in self.records
@@ -134,7 +138,7 @@ def _aligned(
     heads = []
     for name, count in spans:
         inside = sum(widths[column : column + count]) + 2 * (count - 1)
-        if _width(name) > inside:  # the last column of the group makes room
+        if _width(name) > inside:  # The last column of the group makes room.
             widths[column + count - 1] += _width(name) - inside
         heads.append(_padded(name, max(inside, _width(name)), right=False))
         column += count
@@ -213,10 +217,10 @@ def save_report(report: Report, form: ReportFormat, out: Path, card: RunCard) ->
     with open_output(out) as sink:
         sink.write(report.rendered(form, card).encode("utf-8", "backslashreplace"))
     if not is_special(out):
-        write_json(card_path(out), finished_card(report, card))
+        write_json(card_path(out), _card_with_figures(report, card))
 
 
-def finished_card(report: Report, card: RunCard) -> dict[str, Any]:
+def _card_with_figures(report: Report, card: RunCard) -> dict[str, Any]:
     """Return the run card with the figures in it."""
     card.facts |= {"evaluation": report.evaluation, "records": list(report.records)}
     card.facts["notes"] = list(report.notes)

@@ -5,16 +5,13 @@ aligned pairs a language, with English on the other side. A sentence counts as r
 sentence of highest cosine on the other side is the one on its own line.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 
 from bitextmine.arrays import Floats
-from bitextmine.encoders.base import Encoder
-from bitextmine.errors import EncoderError, InputError
+from bitextmine.errors import InputError
 from bitextmine.evaluation.files import find_file, read_sentences
 
 # XTREME (Hu et al. 2020) tests 36 languages; 14 of them are those of XNLI.
@@ -22,7 +19,10 @@ _XNLI = "ara bul cmn deu ell fra hin rus spa swh tha tur urd vie"
 _OTHERS = "afr ben est eus fin heb hun ind ita jav jpn kat kaz kor mal mar nld pes por tam tel tgl"
 TATOEBA_14 = tuple(_XNLI.split())
 TATOEBA_36 = tuple(sorted([*TATOEBA_14, *_OTHERS.split()]))
-_BLOCK_ROWS = 4096  # rows whose cosines are held at a time
+_BLOCK_ROWS = 4096  # The cosines of so many rows are held at a time.
+
+AlignedSentences = tuple[list[str], list[str]]
+"""Sentences, and the English translation of each."""
 
 
 @dataclass(frozen=True)
@@ -46,35 +46,7 @@ class Accuracy:
         return (self.to_eng + self.from_eng) / 2
 
 
-def evaluate_tatoeba(encoder: Encoder, folder: Path, language: str) -> Accuracy:
-    """Encode both sides of a test set, and count.
-
-    Parameters
-    ----------
-    encoder : Encoder
-    folder : Path
-        As for `read_pairs`.
-    language : str
-        Likewise.
-
-    Raises
-    ------
-    EncoderError
-        A vector is not finite.
-    InputError
-        As for `read_pairs`.
-    """
-    sentences, english = read_pairs(folder, language)
-    vectors = encoder.encode([*sentences, *english]).embeddings
-    if not np.isfinite(vectors).all():
-        raise EncoderError(
-            f"{encoder.info.name} gave vectors that are not finite for Tatoeba's {language}",
-            hint="the encoder is broken, or computes in a number format too small for it",
-        )
-    return retrieval_accuracy(vectors[: len(sentences)], vectors[len(sentences) :])
-
-
-def read_pairs(folder: Path, language: str) -> tuple[list[str], list[str]]:
+def read_pairs(folder: Path, language: str) -> AlignedSentences:
     """Read a test set: sentences, and the English translation of each.
 
     Parameters
@@ -125,12 +97,6 @@ def retrieval_accuracy(src: Floats, eng: Floats) -> Accuracy:
         raise ValueError(f"vectors of shapes {src.shape} and {eng.shape} are not aligned pairs")
     units, english = _units(src), _units(eng)
     return Accuracy(_share_right(units, english), _share_right(english, units))
-
-
-def macro_average(accuracies: Iterable[Accuracy]) -> Accuracy:
-    """Average over languages, each of which counts the same, whatever its number of pairs."""
-    listed = list(accuracies)
-    return Accuracy(fmean(a.to_eng for a in listed), fmean(a.from_eng for a in listed))
 
 
 def _units(vectors: Floats) -> Floats:

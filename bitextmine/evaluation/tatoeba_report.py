@@ -13,6 +13,7 @@ from bitextmine.evaluation.report import Report
 from bitextmine.evaluation.tatoeba import (
     TATOEBA_14,
     TATOEBA_36,
+    AlignedSentences,
     read_pairs,
     retrieval_accuracy,
 )
@@ -21,13 +22,11 @@ from bitextmine.evaluation.xsim import AlignedSearch
 from bitextmine.languages import normalise_language
 from bitextmine.runcard import RunCard
 
-LAYOUT = (
+TATOEBA_LAYOUT = (
     "it needs tatoeba.deu-eng.deu and tatoeba.deu-eng.eng (or .zst) and so on, one sentence a"
     " line: data/tatoeba/v1 of github.com/facebookresearch/LASER"
 )
-Pairs = tuple[list[str], list[str]]  # sentences, and the English translation of each
-
-N_LANGUAGES = 112  # of LASER's v1
+N_LANGUAGES = 112  # LASER's v1 has so many.
 MACRO = {"14": TATOEBA_14, "36": TATOEBA_36}
 METRICS = {
     "to_eng": "xx→en",
@@ -59,18 +58,18 @@ def chosen_languages(asked: str, data: Path) -> tuple[str, ...]:
     UsageError
         No language is named.
     """
-    require_folder(data, LAYOUT)
+    require_folder(data, TATOEBA_LAYOUT)
     there = _languages_of(data)
     if asked in ("112", "all"):
         if not there or (asked == "112" and len(there) != N_LANGUAGES):
-            raise InputError(f"{data} has files of {len(there)} languages", hint=LAYOUT)
+            raise InputError(f"{data} has files of {len(there)} languages", hint=TATOEBA_LAYOUT)
         return there
     languages = MACRO.get(asked) or tuple(code.strip() for code in asked.split(",") if code.strip())
     if not languages:
         raise UsageError("--langs names no language", hint="give 14, 36, 112, all or deu,fra,…")
     missing = [language for language in languages if language not in there]
     if missing:
-        raise InputError(f"{data} has no files of {', '.join(missing)}", hint=LAYOUT)
+        raise InputError(f"{data} has no files of {', '.join(missing)}", hint=TATOEBA_LAYOUT)
     return tuple(dict.fromkeys(languages))
 
 
@@ -82,8 +81,8 @@ def _languages_of(data: Path) -> tuple[str, ...]:
     return tuple(sorted(pair.removesuffix("-eng") for pair in pairs if pair.endswith("-eng")))
 
 
-def read_languages(data: Path, languages: Sequence[str]) -> dict[str, Pairs]:
-    """Read the sentences of each language, and their translations.
+def read_test_sets(data: Path, languages: Sequence[str]) -> dict[str, AlignedSentences]:
+    """Read the test set of each language: sentences, and their English translations.
 
     Raises
     ------
@@ -94,15 +93,15 @@ def read_languages(data: Path, languages: Sequence[str]) -> dict[str, Pairs]:
 
 
 def evaluate_tatoeba_models(
-    models: Sequence[NamedModel], pairs: Mapping[str, Pairs], card: RunCard
+    models: Sequence[NamedModel], pairs: Mapping[str, AlignedSentences], card: RunCard
 ) -> Report:
     """Search every language's sentences among the English ones, and the reverse.
 
     Parameters
     ----------
     models : sequence of NamedModel
-    pairs : mapping of str to a pair of lists
-        By Tatoeba's code of the language, as `read_languages` returns them.
+    pairs : mapping of str to AlignedSentences
+        By Tatoeba's code of the language, as `read_test_sets` returns them.
     card : RunCard
         Takes times, counts and warnings.
     """

@@ -1,20 +1,22 @@
 """Precision, recall and F1 against the threshold, as CSV or as a picture."""
 
 import csv
-import importlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bitextmine.errors import OutputError, UsageError
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.report import refuse_overwriting
 from bitextmine.write.destination import check_file, open_output
 
-ENDINGS = (".csv", ".png")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CURVE_ENDINGS = (".csv", ".png")
 _COLUMNS = ("model", "threshold", "mined", "precision", "recall", "f1")
-# Told apart by people who see red and green alike (Okabe and Ito), and by their dashes.
+# Colours that differ for people who see red and green alike (Okabe and Ito), and dashes.
 _LINES = {"precision": ("#0072B2", "--"), "recall": ("#D55E00", ":"), "f1": ("#000000", "-")}
 
 
@@ -35,7 +37,7 @@ def check_curve(path: Path, others: Sequence[str]) -> None:
     UsageError
         The name ends in neither .csv nor .png, or is that of another file.
     """
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in CURVE_ENDINGS:
         raise UsageError(f"--curve {path} is no .csv or .png", hint="choose one of these endings")
     refuse_overwriting(path, "--curve", others)
     check_file(path)
@@ -80,23 +82,27 @@ def _png(scored: Mapping[str, Scored]) -> bytes:
                 label=metric.replace("f1", "F1"),
             )
         best = pairs.best()
-        told = f"best F1 {100 * best.f1:.1f} at {best.threshold:.3f}, tuned on this gold"
-        panel.set_title(f"{model}\n{told}", fontsize=9)
+        caption = f"best F1 {100 * best.f1:.1f} at {best.threshold:.3f}, tuned on this gold"
+        panel.set_title(f"{model}\n{caption}", fontsize=9)
         panel.set_xlabel("threshold (ratio margin)")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("%")
     panels[0].set_ylim(0, 101)
     panels[0].legend(frameon=False)
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", metadata={"Software": None})  # the same bytes every time
+    figure.savefig(
+        drawn, format="png", metadata={"Software": None}
+    )  # The bytes are the same every time.
     return drawn.getvalue()
 
 
-def _figure_class() -> Any:
+def _figure_class() -> "type[Figure]":
+    """Return what draws; imported when it is wanted, since matplotlib is an extra."""
     try:
-        return importlib.import_module("matplotlib.figure").Figure
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise OutputError(
             "drawing a curve needs the package matplotlib",
             hint="pip install 'bitextmine[report]', or give --curve FILE.csv",
         ) from error
+    return Figure

@@ -20,7 +20,7 @@ from bitextmine.machine import usable_threads
 from bitextmine.progress import bar
 from bitextmine.runcard import RunCard
 
-WINDOW_ROWS = 512  # sentences between two steps of the progress bar
+WINDOW_ROWS = 512  # The progress bar steps after so many sentences.
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,15 @@ class NamedModel:
     config: EncodeConfig
 
     def described(self) -> dict[str, Any]:
-        """Return what tells its vectors from all others, and under which licence they are made."""
+        """Return what makes its vectors differ from all others, and their licence."""
         info = self.spec.info
         return {
-            "label": self.label, "asked": self.config.model, "package": info.package,
-            "licence": info.licence, "identity": self.spec.identity(),
-        }  # fmt: skip
+            "label": self.label,
+            "asked": self.config.model,
+            "package": info.package,
+            "licence": info.licence,
+            "identity": self.spec.identity(),
+        }
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Trial:
 def resolve_models(
     models: Sequence[str], config: EncodeConfig, card: RunCard
 ) -> tuple[NamedModel, ...]:
-    """Find every model, so that a missing one is told before the first is run.
+    """Find every model, so that a missing one is named before the first is run.
 
     Parameters
     ----------
@@ -125,14 +128,14 @@ def run_trials(
     for model in models:
         with card.timed(model.label):
             embedder = _Embedder(model)
-            records += list(_records(embedder, trials))
-        embedder.tell(card)
+            records += list(_measured(embedder, trials))
+        embedder.warn(card)
     return records
 
 
-def _records(embedder: "_Embedder", trials: Sequence[Trial]) -> Iterator[dict[str, Any]]:
+def _measured(embedder: "_Embedder", trials: Sequence[Trial]) -> Iterator[dict[str, Any]]:
     total = sum({id(side): len(side) for trial in trials for side in trial.sides}.values())
-    kept: list[tuple[list[str], Floats]] = []  # the sides of the trial before
+    kept: list[tuple[list[str], Floats]] = []  # The sides of the trial before.
     with bar(embedder.label[:12], total=total, unit="sentences") as progress:
         for trial in trials:
             known = kept
@@ -177,7 +180,7 @@ class _Embedder:
         self._embedded += len(vectors)
         return vectors
 
-    def tell(self, card: RunCard) -> None:
+    def warn(self, card: RunCard) -> None:
         """Count what went wrong, and warn of it."""
         counts = {"embedded": self._embedded, "truncated": self._truncated, "zero": self._zero}
         card.facts.setdefault("counts", {})[self.label] = counts

@@ -13,7 +13,7 @@ import numpy as np
 
 from bitextmine.arrays import Doubles, Floats, Ids
 from bitextmine.errors import EncoderError, InputError
-from bitextmine.evaluation.files import find_file, read_lines, read_score, require_folder
+from bitextmine.evaluation.files import find_file, read_score, read_text_lines, require_folder
 from bitextmine.evaluation.report import Report
 from bitextmine.evaluation.trials import NamedModel, Trial, run_trials
 from bitextmine.runcard import RunCard
@@ -22,8 +22,9 @@ TRACKS = {
     "1": "ar-ar", "2": "ar-en", "3": "es-es", "4a": "es-en", "4b": "es-en", "5": "en-en",
     "6": "tr-en",
 }  # fmt: skip
-SCORED_OF_TRACK_6 = 250  # its input has 500 lines, of which the first 250 have scores
-LAYOUT = (
+# The input of track 6 has 500 lines, of which the first 250 have scores.
+SCORED_PAIRS_OF_TRACK_6 = 250
+STS_LAYOUT = (
     "it needs STS.input.track1.ar-ar.txt, STS.gs.track1.ar-ar.txt and so on, as in SemEval-2017"
     " (data/Sts2017 of github.com/yaushian/mSimCSE), or sts2017.track1.ar-ar.tsv:"
     " score<TAB>sentence<TAB>sentence"
@@ -90,17 +91,17 @@ def read_tracks(data: Path) -> dict[str, Track]:
     Parameters
     ----------
     data : Path
-        As `LAYOUT` says, compressed or not.
+        As `STS_LAYOUT` says, compressed or not.
 
     Raises
     ------
     InputError
         There is no track, or a file is damaged.
     """
-    require_folder(data, LAYOUT)
+    require_folder(data, STS_LAYOUT)
     tracks = {name: found for name in TRACKS if (found := read_track(data, name)) is not None}
     if not tracks:
-        raise InputError(f"{data} has no track of STS 2017", hint=LAYOUT)
+        raise InputError(f"{data} has no track of STS 2017", hint=STS_LAYOUT)
     return tracks
 
 
@@ -121,7 +122,7 @@ def read_track(data: Path, name: str) -> Track | None:
         return None
     if inputs is None or scores is None:
         lacking = "input" if inputs is None else "gs"
-        raise InputError(f"{data} has no STS.{lacking} file of track {name}", hint=LAYOUT)
+        raise InputError(f"{data} has no STS.{lacking} file of track {name}", hint=STS_LAYOUT)
     return _read_official(inputs, scores, name)
 
 
@@ -132,22 +133,28 @@ def _official(data: Path, kind: str, name: str) -> Path | None:
 
 
 def _read_table(path: Path) -> Track:
-    rows = [line.split("\t") for line in read_lines(path)]
+    rows = [line.split("\t") for line in read_text_lines(path)]
     for number, row in enumerate(rows, start=1):
         if len(row) < 3:
-            raise InputError(f"{path}, line {number} has {len(row)} columns, not 3", hint=LAYOUT)
+            raise InputError(
+                f"{path}, line {number} has {len(row)} columns, not 3", hint=STS_LAYOUT
+            )
     scores = [read_score(row[0], f"{path}, line {n}") for n, row in enumerate(rows, start=1)]
     return _track(path, [row[1:3] for row in rows], scores)
 
 
 def _read_official(inputs: Path, gold: Path, name: str) -> Track:
-    rows = [line.split("\t") for line in read_lines(inputs)]
+    rows = [line.split("\t") for line in read_text_lines(inputs)]
     for number, row in enumerate(rows, start=1):
         if len(row) < 2:
-            raise InputError(f"{inputs}, line {number} has no tab between sentences", hint=LAYOUT)
-    scores = [read_score(text, f"{gold}, line {n}") for n, text in enumerate(read_lines(gold), 1)]
-    if name == "6" and len(scores) == SCORED_OF_TRACK_6:
-        rows = rows[:SCORED_OF_TRACK_6]
+            raise InputError(
+                f"{inputs}, line {number} has no tab between sentences", hint=STS_LAYOUT
+            )
+    scores = [
+        read_score(text, f"{gold}, line {n}") for n, text in enumerate(read_text_lines(gold), 1)
+    ]
+    if name == "6" and len(scores) == SCORED_PAIRS_OF_TRACK_6:
+        rows = rows[:SCORED_PAIRS_OF_TRACK_6]
     if len(rows) != len(scores):
         raise InputError(
             f"{inputs} has {len(rows):,} pairs, {gold} has {len(scores):,} scores",
@@ -221,6 +228,6 @@ def mean_ranks(values: Doubles) -> Doubles:
     """Rank values from 1; equal ones share the mean of their ranks."""
     inverse: Ids
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)  # rank of the last of each group of equals
+    last = np.cumsum(counts)  # Ranks of the last of each group of equals.
     ranks: Doubles = (last - (counts - 1) / 2)[inverse]
     return ranks

@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 
 from bitextmine.arrays import Ids
 
-FLUSH_BYTES = 256 << 20  # more makes frames no cheaper to read
+BUCKET_BITS = 12
+# A shard has one bucket at least: 4096 shards of 250,000 sentences are 10^9.
+BUCKETS = 1 << BUCKET_BITS
 
-_LINE_BYTES = 200  # of a held line, beside its text and key
+# Lines are held up to here and then written. More would make the frames no cheaper to read.
+FLUSH_BYTES = 256 << 20
+
+# What Python's objects of a held line take beside its text and key.
+_HELD_BYTES_A_LINE = 200
 
 Digests = NDArray[np.uint64]
 
@@ -49,23 +55,23 @@ class BucketWriter:
         self._file = file
         self._n_buckets = buckets
         self._buckets: defaultdict[int, _Bucket] = defaultdict(_Bucket)
-        self._held, self._most = 0, min(FLUSH_BYTES, memory)
+        self._held_bytes, self._most_bytes = 0, min(FLUSH_BYTES, memory)
         self._compressor = zstandard.ZstdCompressor(level=1)
 
     def add(self, bucket: int, sentence_id: int, digest: bytes, text: bytes, key: str) -> None:
-        """Keep one line."""
+        """Hold one line."""
         kept = self._buckets[bucket]
         kept.ids.append(sentence_id)
         kept.digests.append(digest)
         kept.texts.append(text)
         kept.keys.append(key.encode() if key else b"")
-        self._held += _LINE_BYTES + len(text) + len(key)
-        if self._held >= self._most:
+        self._held_bytes += _HELD_BYTES_A_LINE + len(text) + len(key)
+        if self._held_bytes >= self._most_bytes:
             self.flush()
 
     def flush(self) -> None:
         """Write what is held; to be called after the last line too."""
-        if not self._held:
+        if not self._held_bytes:
             return
         start = self._file.tell() + 8 * (self._n_buckets + 1)
         offsets = np.zeros(self._n_buckets + 1, np.int64)
@@ -78,7 +84,7 @@ class BucketWriter:
         self._file.seek(start - offsets.nbytes)
         self._file.write(offsets.data)
         self._file.seek(start + int(offsets[-1]))
-        self._held = 0
+        self._held_bytes = 0
 
 
 def _packed(bucket: _Bucket) -> bytes:
@@ -130,7 +136,7 @@ class _Frame:
 
 @dataclass(frozen=True)
 class LineTable:
-    """What tells lines apart, without their texts.
+    """All by which lines are known to be equal or not, without their texts.
 
     Attributes
     ----------
@@ -164,7 +170,7 @@ class Strings:
 
 
 class BucketReader:
-    """Reads some buckets of several files: first what tells duplicates, then the texts to keep.
+    """Reads some buckets of several files: digests, which show duplicates, then texts to keep.
 
     Memory holds 32 bytes a line, and the texts that are asked for: a million copies of
     one sentence cost no more text than one.
@@ -185,7 +191,7 @@ class BucketReader:
         self._wanted = wanted
 
     def read_table(self, most: int) -> LineTable | None:
-        """Return what tells all lines apart; None if there are more than ``most``."""
+        """Return ids, digests and lengths of all lines; None if there are more than ``most``."""
         ids: list[Ids] = [np.empty(0, np.int64)]
         digests: list[Digests] = [np.empty((0, 2), np.uint64)]
         lengths: list[NDArray[np.uint32]] = [np.empty((2, 0), np.uint32)]
@@ -213,7 +219,7 @@ class BucketReader:
         order = np.argsort(rows)
         ascending = rows[order]
         texts, keys = (_room(each) for each in lengths)
-        first = 0  # row of the frame in hand
+        first = 0  # The first row of the frame in hand.
         for frame in self._read():
             begin, end = np.searchsorted(ascending, [first, first + frame.n])
             cut, places = ascending[begin:end] - first, order[begin:end]
@@ -253,8 +259,3 @@ def _room(lengths: NDArray[np.uint32]) -> Strings:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
     return Strings(bytearray(int(offsets[-1])), offsets)
-
-
-BUCKET_BITS = 12
-
-BUCKETS = 1 << BUCKET_BITS  # a shard is one bucket at least: 4096 of 250,000 are 10^9 sentences

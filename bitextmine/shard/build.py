@@ -25,9 +25,11 @@ from bitextmine.progress import Advance
 from bitextmine.shard.buckets import BUCKETS, BucketReader, Strings
 from bitextmine.workdir import Side, Workdir
 
-LINE_BYTES = 128  # that telling duplicates takes for each line of a shard
+# Finding the duplicates of a shard takes this for each of its lines: ids, digests, their order.
+DEDUP_BYTES_A_LINE = 128
 
-SENTENCE_BYTES = 64  # that a sentence takes after that, beside its text and key
+# Gathering the texts takes this for each sentence after that, beside its text and key.
+GATHER_BYTES_A_SENTENCE = 64
 
 
 def plan_shards(
@@ -68,7 +70,7 @@ def build_shard(
     files.folder.mkdir(exist_ok=True)
     memory = resources.memory
     lines = _shard_lines(workdir, side, shard)
-    table = lines.read_table(most=memory // LINE_BYTES)
+    table = lines.read_table(most=memory // DEDUP_BYTES_A_LINE)
     if table is None:
         raise _too_large(f"{side} shard {shard} has more lines than", memory)
     first, repeated = first_occurrences(table.digests, table.ids)
@@ -76,8 +78,8 @@ def build_shard(
     _save(files.ids, table.ids[first])
     lengths = table.lengths[:, first]
     counts = {"accepted": len(table.ids), "duplicates": len(repeated.rows), "unique": len(first)}
-    del table, repeated  # the texts need the room
-    if int(lengths.sum(dtype=np.int64)) + SENTENCE_BYTES * len(first) > memory:
+    del table, repeated  # The texts need their room.
+    if int(lengths.sum(dtype=np.int64)) + GATHER_BYTES_A_SENTENCE * len(first) > memory:
         raise _too_large(f"{side} shard {shard} has more text than", memory)
     texts, keys = lines.read_strings(first, lengths)
     _save_strings(files.text, files.offsets, texts)

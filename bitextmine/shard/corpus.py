@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 from bitextmine.compression import open_input, raw_lines
 from bitextmine.config import STDIN, ShardConfig
@@ -17,13 +17,27 @@ _SPACING_CONTROL = re.compile("[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
 
 
 class Line(NamedTuple):
-    """One line of an input file: a sentence, or the reason why it is none."""
+    """One line of an input file: a sentence, or the reason why it is none.
 
-    number: int  # from 0
-    text: str  # normalised; what there was of it if rejected
-    key: str  # the user's own id; "" if there is none
-    reject: str  # the reason; "" if accepted
-    mended: str  # what was changed on the way in: "", "control_characters" or "invalid_utf8"
+    Attributes
+    ----------
+    number : int
+        Counted from 0.
+    text : str
+        Normalised; of a rejected line, what there was of it.
+    key : str
+        The user's own id; "" if there is none.
+    reject : str
+        Why it is no sentence; "" if it is accepted.
+    mended : str
+        What was changed on the way in: "", "control_characters" or "invalid_utf8".
+    """
+
+    number: int
+    text: str
+    key: str
+    reject: str
+    mended: str
 
 
 def expand_inputs(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -122,7 +136,8 @@ def _length_reason(text: str, config: ShardConfig) -> str:
     return ""
 
 
-_Fields = Iterator[tuple[str, str, str, str]]  # text, key, reject, mended
+_Fields = Iterator[tuple[str, str, str, str]]
+"""Text, key, reject and mended, as `Line` has them."""
 
 
 def _line_fields(
@@ -154,20 +169,26 @@ def _line_fields(
 def _field_picker(side: str, config: ShardConfig) -> Callable[[str], tuple[str, str, str]]:
     """Return a function from a line to (sentence, key, reject reason)."""
     field = config.text_field(side)
-    if config.input_format == "ids":
-        return _pick_ids
-    if config.input_format == "tsv":
-        column = int(field) - 1
-        key_column = int(config.id_field) - 1 if config.id_field else None
-        return lambda line: _pick_column(line, column, key_column)
-    if config.input_format == "jsonl":
-        return lambda line: _pick_json(line, field, config.id_field)
-    return lambda line: (line, "", "")
+    match config.input_format:
+        case "text":
+            return lambda line: (line, "", "")
+        case "ids":
+            return _pick_ids
+        case "tsv":
+            column = int(field) - 1
+            key_column = int(config.id_field) - 1 if config.id_field else None
+            return lambda line: _pick_column(line, column, key_column)
+        case "jsonl":
+            return lambda line: _pick_json(line, field, config.id_field)
+        case "parquet":
+            raise AssertionError("Parquet has rows instead of lines")
+        case _:
+            assert_never(config.input_format)
 
 
 def _pick_ids(line: str) -> tuple[str, str, str]:
     if not line.strip():
-        return "", "", ""  # a blank line is blank, not a line without an id
+        return "", "", ""  # A blank line is blank, not a line without an id.
     key, tab, text = line.partition("\t")
     return (text, normalise(key), "") if tab else (line, "", "missing_field")
 
@@ -203,7 +224,7 @@ def _encodable(text: str) -> str:
 
 def _parquet_fields(path: str, side: str, config: ShardConfig) -> _Fields:
     try:
-        parquet = importlib.import_module("pyarrow.parquet")
+        parquet = importlib.import_module("pyarrow.parquet")  # It has no type hints.
         arrow = importlib.import_module("pyarrow")
     except ImportError as error:
         raise InputError(

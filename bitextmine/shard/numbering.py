@@ -14,7 +14,8 @@ from bitextmine.progress import Advance
 from bitextmine.shard.sentences import ROW_BITS
 from bitextmine.workdir import ShardFiles, Side, Workdir
 
-ID_BYTES = 64  # that numbering takes for each sentence it has in hand
+# Numbering takes this for each sentence of the range of ids that it sorts.
+NUMBERING_BYTES_A_SENTENCE = 64
 
 
 def number_sentences(root: Path, side: Side, *, resources: Resources, advance: Advance) -> None:
@@ -51,16 +52,16 @@ def number_sentences(root: Path, side: Side, *, resources: Resources, advance: A
     if workdir.places(side).exists():
         return
     with Scratch(workdir.root) as scratch, atomic_write(workdir.places(side)) as places:
-        numbers = scratch.array(int(bounds[-1]), np.int64)  # one shard after the other
+        numbers = scratch.array(int(bounds[-1]), np.int64)  # One shard follows the other.
         shape = {"descr": "<i8", "fortran_order": False, "shape": (int(bounds[-1]),)}
         np.lib.format.write_array_header_1_0(places, shape)
         first = 0
-        for ids, shard, row in _pieces(shards, resources.memory // ID_BYTES):
+        for ids, shard, row in _pieces(shards, resources.memory // NUMBERING_BYTES_A_SENTENCE):
             order = np.argsort(ids)
             numbers[(bounds[shard] + row)[order]] = np.arange(first, first + len(ids))
             places.write(((shard << ROW_BITS) + row)[order].data)
             first += len(ids)
-        # The places get their name after all numbers have theirs, and tell that they do.
+        # The places get their name after all numbers have theirs, so where they are, all are.
         for files, start, stop in zip(shards, bounds[:-1], bounds[1:], strict=True):
             with atomic_write(files.numbers) as file:
                 np.save(file, numbers[start:stop], allow_pickle=False)

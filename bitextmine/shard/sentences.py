@@ -13,7 +13,7 @@ from bitextmine.counts import count_shards
 from bitextmine.files import map_array, read_json
 from bitextmine.workdir import LINE_BITS, SIDES, ShardFiles, Side, Sides, Workdir
 
-ROW_BITS = 32  # a place is shard << 32 | row
+ROW_BITS = 32  # A place is shard << 32 | row.
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class TextFile:
 
     def __init__(self, text: Path, offsets: Path) -> None:
         self._offsets = map_array(offsets)
-        if self._offsets[-1] > 0:  # an empty file cannot be mapped
+        if self._offsets[-1] > 0:  # An empty file cannot be mapped.
             with text.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 

@@ -25,7 +25,8 @@ from bitextmine.workdir import LINE_BITS, Side, Workdir
 
 LOG = logging.getLogger(__name__)
 
-NAMED_LINES = 5  # line numbers named in a warning; all are in the rejects file
+# A warning names so many line numbers; all are in the file of rejects.
+NAMED_LINES = 5
 
 
 def split_file(
@@ -123,9 +124,11 @@ class _LineSplitter:
     def _reject(self, line: Line, rejects: BinaryIO) -> None:
         self._count(self.rejected, line.reject, line.number)
         record = {
-            "reason": line.reject, "file": self.path, "line": line.number + 1,
+            "reason": line.reject,
+            "file": self.path,
+            "line": line.number + 1,
             "text": line.text[:200],
-        }  # fmt: skip
+        }
         rejects.write(json.dumps(record).encode() + b"\n")
 
     def counts(self) -> dict[str, Any]:
@@ -137,17 +140,17 @@ class _LineSplitter:
         }
 
     def warn(self) -> None:
-        """Tell about lines that were damaged; blank ones are ordinary."""
-        told = {**self.rejected, **self.mended}
+        """Warn of lines that were damaged; blank ones are ordinary."""
+        counts = {**self.rejected, **self.mended}
         for reason, lines in self.named.items():
             if reason != "blank":
-                more = " …" if told[reason] > len(lines) else ""
+                more = " …" if counts[reason] > len(lines) else ""
                 action = "rejected" if reason in self.rejected else "mended"
                 LOG.warning(
                     "%s: %s %s line(s) as %s (line %s%s)",
                     self.path,
                     action,
-                    f"{told[reason]:,}",
+                    f"{counts[reason]:,}",
                     reason,
                     ", ".join(map(str, lines)),
                     more,
@@ -155,7 +158,7 @@ class _LineSplitter:
 
 
 def _identity(path: str, content: str) -> dict[str, Any]:
-    """What tells later whether an input file is still the same."""
+    """Return what shows later whether an input file is still the same."""
     identity: dict[str, Any] = {"path": path, "checksum": content}
     if path != STDIN:
         stat = Path(path).stat()

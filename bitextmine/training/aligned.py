@@ -28,12 +28,12 @@ class FileFacts:
 
 
 @dataclass
-class Sources:
-    """Numbers for source rows, by their premise."""
+class PremiseNumbers:
+    """Numbers of source rows: equal where the premise is."""
 
     known: dict[bytes, int] = field(default_factory=dict)
 
-    def number(self, premise: str) -> int:
+    def of(self, premise: str) -> int:
         """Return the number of a premise; case and punctuation, which mSimCSE cuts, are no matter.
 
         A hash of 8 bytes: among a billion premises, about one pair would share it by chance.
@@ -44,7 +44,7 @@ class Sources:
 
 
 @dataclass
-class Language:
+class LanguageRows:
     """The rows of a language while they are read."""
 
     writer: TextWriter
@@ -64,16 +64,16 @@ def require_languages(paths: Sequence[str]) -> None:
         )
 
 
-def read_languages(
+def read_rows_by_language(
     paths: Sequence[str],
     layouts: Mapping[str, Any],
     folder: Path,
     wanted: set[str],
     files: list[FileFacts],
-) -> dict[str, Language]:
+) -> dict[str, LanguageRows]:
     """Copy the texts of every language to disk; returns labels and places by language."""
-    languages: dict[str, Language] = {}
-    sources = Sources()
+    languages: dict[str, LanguageRows] = {}
+    numbers = PremiseNumbers()
     try:
         for path in paths:
             digest, rows = hashlib.sha256(), 0
@@ -83,13 +83,13 @@ def read_languages(
                     continue
                 if row.language not in languages:
                     place = folder / f"language{len(languages)}"
-                    languages[row.language] = Language(TextWriter(place), place)
+                    languages[row.language] = LanguageRows(TextWriter(place), place)
                 language = languages[row.language]
                 if path not in language.files:
                     language.files.append(path)
                 used = row.label if row.premise and row.hypothesis else UNUSED
                 language.labels.append(used)
-                language.premises.append(sources.number(row.premise))
+                language.premises.append(numbers.of(row.premise))
                 language.writer.add(row.premise)
                 language.writer.add(row.hypothesis)
             files.append(FileFacts(path, digest.hexdigest(), rows))
@@ -104,7 +104,7 @@ def read_languages(
     return languages
 
 
-def aligned_labels(languages: Mapping[str, Language]) -> NDArray[np.int8]:
+def aligned_labels(languages: Mapping[str, LanguageRows]) -> NDArray[np.int8]:
     """Return the labels, the same in all languages; unused where a language lacks a sentence."""
     names = list(languages)
     read = [np.frombuffer(languages[name].labels, dtype=np.int8) for name in names]

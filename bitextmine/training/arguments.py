@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 from bitextmine.errors import UsageError
 from bitextmine.training.choices import TrainConfig
 
-EVENTS = "tensorboard"  # folder of its event files, beside the adapter
+EVENTS_FOLDER = "tensorboard"  # It is beside the adapter.
 
 
 def require_tensorboard(config: TrainConfig) -> None:
@@ -34,15 +34,27 @@ def tensorboard_callback(out: Path) -> Any:
 
     TENSORBOARD_LOGGING_DIR, which transformers reads, says otherwise.
     """
-    callback = importlib.import_module("transformers.integrations").TensorBoardCallback()
-    callback.logging_dir = callback.logging_dir or str(out / EVENTS)
+    integrations = importlib.import_module("transformers.integrations")  # Exported when it runs.
+    callback = integrations.TensorBoardCallback()
+    callback.logging_dir = callback.logging_dir or str(out / EVENTS_FOLDER)
     return callback
 
 
 def trainer_arguments(
     config: TrainConfig, steps: int, work: Path, *, evaluate: bool
 ) -> TrainingArguments:
-    """Say all this in the trainer's words."""
+    """Return the choices in the trainer's words.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    steps : int
+        Of the whole training.
+    work : Path
+        Where the trainer writes.
+    evaluate : bool
+        Whether there is anything to evaluate on.
+    """
     settings: dict[str, Any] = {
         "output_dir": str(work),
         "per_device_train_batch_size": config.batch_size,
@@ -62,7 +74,7 @@ def trainer_arguments(
         "eval_strategy": "steps" if evaluate else "no",
         "eval_steps": config.eval_steps,
         "remove_unused_columns": False,
-        "report_to": ["none"],  # TensorBoard is added by `tensorboard_callback`
+        "report_to": ["none"],  # TensorBoard is added by `tensorboard_callback`.
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available() and not config.cpu,
         "ddp_find_unused_parameters": False,

@@ -1,20 +1,19 @@
 """The course of a training: tables of loss and scores, and a picture where matplotlib is."""
 
 import csv
-import importlib
-import importlib.util
 import io
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bitextmine.files import atomic_write
 
-LOSS, SCORES, PICTURE = "loss.csv", "scores.csv", "curves.png"
+LOSS, SCORES, PICTURE = COURSE_FILES = ("loss.csv", "scores.csv", "curves.png")
 _LOSS_COLUMNS = ("step", "loss", "learning_rate", "grad_norm")
 
 
-def write_curves(folder: Path, history: Sequence[Mapping[str, Any]]) -> list[str]:
+def write_course(folder: Path, history: Sequence[Mapping[str, Any]]) -> list[str]:
     """Write ``loss.csv``, and ``scores.csv`` and ``curves.png`` if there is anything for them.
 
     Parameters
@@ -36,7 +35,7 @@ def write_curves(folder: Path, history: Sequence[Mapping[str, Any]]) -> list[str
     if scored:
         _write_table(folder / SCORES, ("step", *names), scored)
         written.append(SCORES)
-    if importlib.util.find_spec("matplotlib") is not None and losses:
+    if find_spec("matplotlib") is not None and losses:
         _draw(folder / PICTURE, losses, scored, names)
         written.append(PICTURE)
     return written
@@ -57,8 +56,9 @@ def _draw(
     scored: Sequence[Mapping[str, Any]],
     names: Sequence[str],
 ) -> None:
-    figure_module: Any = importlib.import_module("matplotlib.figure")
-    figure = figure_module.Figure(figsize=(8, 4.5), layout="constrained")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([row["step"] for row in losses], [row["loss"] for row in losses], label="loss")
     axes.set_xlabel("step")

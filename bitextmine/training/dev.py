@@ -11,13 +11,13 @@ import torch
 
 from bitextmine.arrays import Doubles, Floats
 from bitextmine.errors import EncoderError, InputError
-from bitextmine.evaluation.files import read_lines, read_score
+from bitextmine.evaluation.files import read_score, read_text_lines
 from bitextmine.evaluation.tatoeba import TATOEBA_14, read_pairs, retrieval_accuracy
 from bitextmine.evaluation.xsts import cosines, spearman
 from bitextmine.training.loss import triplet_accuracy
 
 Encode = Callable[[Sequence[str]], Floats]
-Scorer = Callable[[Encode], float]
+Metric = Callable[[Encode], float]
 
 
 class StsSet(NamedTuple):
@@ -44,17 +44,17 @@ def make_dev(
     InputError
         A file is missing or does not parse.
     """
-    scorers: dict[str, Scorer] = {}
+    metrics: dict[str, Metric] = {}
     if sts:
-        scorers["sts"] = _sts_scorer([read_sts(path) for path in sts])
+        metrics["sts"] = _sts_metric([read_sts(path) for path in sts])
     if tatoeba is not None:
         pairs = [read_pairs(tatoeba, language) for language in langs or TATOEBA_14]
-        scorers["tatoeba"] = _tatoeba_scorer(pairs)
+        metrics["tatoeba"] = _tatoeba_metric(pairs)
     if triplets:
-        scorers["triplets"] = _triplet_scorer(triplets)
-    if not scorers:
+        metrics["triplets"] = _triplet_metric(triplets)
+    if not metrics:
         return None
-    return lambda encode: {name: scorer(encode) for name, scorer in scorers.items()}
+    return lambda encode: {name: metric(encode) for name, metric in metrics.items()}
 
 
 def read_sts(path: str) -> StsSet:
@@ -67,7 +67,7 @@ def read_sts(path: str) -> StsSet:
     """
     scores: list[float] = []
     sides: tuple[list[str], list[str]] = ([], [])
-    for number, line in enumerate(read_lines(Path(path)), 1):
+    for number, line in enumerate(read_text_lines(Path(path)), 1):
         cells = line.split("\t")
         if len(cells) < 3:
             raise InputError(
@@ -82,7 +82,7 @@ def read_sts(path: str) -> StsSet:
     return StsSet(path, np.array(scores), *sides)
 
 
-def _sts_scorer(sets: Sequence[StsSet]) -> Scorer:
+def _sts_metric(sets: Sequence[StsSet]) -> Metric:
     """Mean Spearman correlation of the cosine over the sets, times 100."""
 
     def score(encode: Encode) -> float:
@@ -102,7 +102,7 @@ def _sts_scorer(sets: Sequence[StsSet]) -> Scorer:
     return score
 
 
-def _tatoeba_scorer(pairs: Sequence[tuple[list[str], list[str]]]) -> Scorer:
+def _tatoeba_metric(pairs: Sequence[tuple[list[str], list[str]]]) -> Metric:
     """Mean accuracy over languages and both directions, in percent."""
 
     def score(encode: Encode) -> float:
@@ -117,7 +117,7 @@ def _tatoeba_scorer(pairs: Sequence[tuple[list[str], list[str]]]) -> Scorer:
     return score
 
 
-def _triplet_scorer(triplets: Sequence[tuple[str, str, str]]) -> Scorer:
+def _triplet_metric(triplets: Sequence[tuple[str, str, str]]) -> Metric:
     """Percent of premises that are closer to the entailment than to the contradiction."""
 
     def score(encode: Encode) -> float:

@@ -1,4 +1,8 @@
-"""The folder of a training while it runs: whether it is ours, free, and of the same settings."""
+"""The folder of a training while it runs: whether it is ours, free, and of the same settings.
+
+Its snapshots are what a stopped training goes on from. transformers names them ``checkpoint-100``;
+here a checkpoint is the folder of a model.
+"""
 
 import fcntl
 import logging
@@ -9,15 +13,21 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from safetensors import SafetensorError
+
 from bitextmine.checkpoints.layout import MANIFEST
 from bitextmine.errors import OutputError, WorkdirError
 from bitextmine.files import explained_write, read_json, write_json
-from bitextmine.training.checkpoints import BEST, checkpoints
 
 LOG = logging.getLogger(__name__)
 
 CARD = "training.json"
 WORK, LOCK, SETTINGS, TEXTS = "work", "lock", "settings.json", "texts"
+
+# The weights of the highest score so far, and in that folder the score.
+BEST, BEST_SCORES = "best", "scores.json"
+
+_SNAPSHOT = "checkpoint-"  # The trainer of transformers puts the step behind it.
 
 
 @contextmanager
@@ -92,7 +102,7 @@ def _take(lock: IO[str], out: Path) -> None:
             f"another training is at work in {out}: {lock.read().strip() or 'unknown process'}",
             hint="wait until it has finished, or choose another folder with --out",
         ) from error
-    except OSError as error:  # some file systems of clusters know no locks
+    except OSError as error:  # Some file systems of clusters know no locks.
         LOG.warning("%s cannot be locked (%s): run no other training in it", out, error.strerror)
 
 
@@ -110,7 +120,7 @@ def finished_card(
 ) -> Mapping[str, Any] | None:
     """Refuse a folder of other settings; returns the card if it is a finished training.
 
-    Without a checkpoint there is nothing to go on from: a first attempt may have been refused for
+    Without a snapshot there is nothing to go on from: a first attempt may have been refused for
     the very setting that is another one now.
 
     Raises
@@ -120,12 +130,12 @@ def finished_card(
     """
     finished = (out / MANIFEST).exists()
     place = out / CARD if finished else out / WORK / SETTINGS
-    if finished or checkpoints(out / WORK):
+    if finished or snapshots(out / WORK):
         card = _read(place)
         _refuse_difference(out, card["settings"], settings)
         return card if finished else None
     if is_main:
-        shutil.rmtree(out / WORK / BEST, ignore_errors=True)  # of settings that may be others
+        shutil.rmtree(out / WORK / BEST, ignore_errors=True)  # Its settings may be others.
         write_json(place, {"settings": dict(settings)})
     return None
 
@@ -144,11 +154,58 @@ def _refuse_difference(out: Path, known: Mapping[str, Any], settings: Mapping[st
         if known.get(name) != value:
             raise WorkdirError(
                 f"{out} holds a training of other settings ({name.replace('_', ' ')}:"
-                f" {_shown(known.get(name))} there, {_shown(value)} now)",
+                f" {_format_setting(known.get(name))} there, {_format_setting(value)} now)",
                 hint="use the settings of before, or choose another folder with --out",
             )
 
 
-def _shown(value: Any) -> str:
+def _format_setting(value: Any) -> str:
+    """Return a value as text that is not too long for a message."""
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def snapshots(work: Path) -> list[Path]:
+    """List the whole snapshots of a training, the last one last."""
+    found = [path for path in work.glob(f"{_SNAPSHOT}*") if _step(path).isdecimal()]
+    return sorted(found, key=lambda path: int(_step(path)))
+
+
+def _step(snapshot: Path) -> str:
+    return snapshot.name.removeprefix(_SNAPSHOT)
+
+
+def snapshot_name(step: int) -> str:
+    """Return the name that the trainer of transformers gives to the snapshot of a step."""
+    return f"{_SNAPSHOT}{step}"
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """Save an adapter as peft does, or a model as transformers does."""
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # It is peft's, an empty form.
+
+
+class ExplainedSave:
+    """Turns what torch and safetensors say of a full disk into an error that says what is left.
+
+    Parameters
+    ----------
+    path : Path
+        What is written.
+    left : str
+        The snapshot to go on from; "" if there is none.
+    """
+
+    def __init__(self, path: Path, left: str) -> None:
+        self._path, self._left = path, left
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError | RuntimeError | SafetensorError):
+            cause = str(error).strip().partition("\n")[0]
+            remedy = "free some space on that disk"
+            if self._left:
+                remedy += f"; {self._left} is whole, and the same command goes on from it"
+            raise OutputError(f"cannot write {self._path}: {cause}", hint=remedy) from error

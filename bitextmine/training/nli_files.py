@@ -17,8 +17,8 @@ LABELS = {
     "entailment": ENTAILMENT,
     "neutral": NEUTRAL,
     "contradiction": CONTRADICTION,
-    "contradictory": CONTRADICTION,  # in XNLI-MT
-    "-": UNUSED,  # where the annotators did not agree
+    "contradictory": CONTRADICTION,  # In XNLI-MT.
+    "-": UNUSED,  # Where the annotators did not agree.
 }
 _SIMCSE = ["sent0", "sent1", "hard_neg"]
 _KEYS = ("premise", "entailment", "contradiction")
@@ -56,7 +56,7 @@ class _Line(NamedTuple):
 
 
 def layout_of(path: str) -> Layout:
-    """Tell by the first line how a file is laid out.
+    """Recognise by the first line how a file is laid out.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def layout_of(path: str) -> Layout:
         return "xnli"
     if cells[:3] == ["premise", "hypo", "label"]:
         return "multinli"
-    if len(cells) == 3:  # a label that we do not know is told later, with its line
+    if len(cells) == 3:  # A label that we do not know is refused later, with its line.
         return "plain"
     if first.text.lstrip().startswith("{"):
         return "jsonl"
@@ -140,7 +140,7 @@ def read_triplets(
 
 
 def language_of(path: str) -> str:
-    """Return the language that a file's name tells: "de" of ``xnli.dev.de.tsv.zst``; else ""."""
+    """Return the language that a file's name says: "de" of ``xnli.dev.de.tsv.zst``; else ""."""
     parts = PurePath(path).name.split(".")
     return next((part for part in reversed(parts[1:-1]) if _is_language(part)), "")
 
@@ -152,7 +152,7 @@ def _is_language(code: str) -> bool:
 def _csv_rows(
     path: str, on_bytes: Callable[[bytes], object]
 ) -> Iterator[tuple[_Line, Sequence[Any]]]:
-    lines = _lines(path, on_bytes, blank=True)  # a quoted cell may have some
+    lines = _lines(path, on_bytes, blank=True)  # A quoted cell may have some.
     reader = csv.reader((line.text + "\n" for line in lines), strict=True)
     try:
         header = next(reader)

@@ -1,4 +1,4 @@
-"""The folder of a finished training: adapter or model, card, curves, README, manifest."""
+"""The folder of a finished training: adapter or model, card, course, README, manifest."""
 
 import json
 import shutil
@@ -13,19 +13,18 @@ from bitextmine.checkpoints.model_card import read_licence
 from bitextmine.encoders.locate import Located
 from bitextmine.files import atomic_write, explained_write, write_json
 from bitextmine.models.merging import companion_files
-from bitextmine.training.checkpoints import (
+from bitextmine.training.choices import TrainConfig
+from bitextmine.training.course import COURSE_FILES, write_course
+from bitextmine.training.folder import (
     BEST,
     BEST_SCORES,
+    CARD,
+    WORK,
     ExplainedSave,
-    checkpoints,
     save_weights,
+    snapshots,
 )
-from bitextmine.training.choices import TrainConfig
-from bitextmine.training.course import write_curves
-from bitextmine.training.folder import CARD, WORK
 from bitextmine.training.trainer import ContrastiveTrainer
-
-_CURVES = ("loss.csv", "scores.csv", "curves.png")
 
 
 def write_output(
@@ -47,7 +46,7 @@ def write_output(
     if not weights.exists():
         weights = work / "last"
         model = trainer.accelerator.unwrap_model(trainer.model)
-        known = checkpoints(work)
+        known = snapshots(work)
         with ExplainedSave(weights, known[-1].name if known else ""):
             save_weights(model, weights)
     if config.method == "lora":
@@ -60,7 +59,7 @@ def write_output(
         for path in sorted(weights.iterdir()):
             if path.name != BEST_SCORES:
                 shutil.copy2(path, target / path.name)
-    write_curves(out, trainer.state.log_history)
+    write_course(out, trainer.state.log_history)
     write_json(out / CARD, card)
     licence = read_licence(base.folder) or "unknown"
     with atomic_write(out / README) as file:
@@ -82,7 +81,7 @@ def _name_base(weights: Path, base: Located) -> None:
 def _finish(config: TrainConfig, base: Located, licence: str) -> None:
     out = config.out
     names = {*local_files(out), CARD, README}
-    names |= {path.name for path in out.iterdir() if path.name in _CURVES}
+    names |= {path.name for path in out.iterdir() if path.name in COURSE_FILES}
     names |= {path.name for path in out.glob("adapter_*")}
     write_manifest(
         out,

@@ -20,15 +20,22 @@ from bitextmine.encoders.transformer.encoder import unpooled_tokens
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.files import read_json
 from bitextmine.training.arguments import compute_dtype, require_tensorboard
-from bitextmine.training.checkpoints import BEST, BEST_SCORES, checkpoints
 from bitextmine.training.choices import TrainConfig
 from bitextmine.training.dev import make_dev
-from bitextmine.training.folder import WORK, finished_card, held_folder, texts_folder
+from bitextmine.training.folder import (
+    BEST,
+    BEST_SCORES,
+    WORK,
+    finished_card,
+    held_folder,
+    snapshots,
+    texts_folder,
+)
 from bitextmine.training.output import write_output
 from bitextmine.training.sampling import BatchSampler
-from bitextmine.training.trainee import load_model, make_pipeline
+from bitextmine.training.trainee import load_trainee, make_vectoriser
 from bitextmine.training.trainer import ContrastiveTrainer, TripletDataset
-from bitextmine.training.triplets import Rows, Triplets, read_all
+from bitextmine.training.triplets import RowIndices, Triplets, read_all
 
 LOG = logging.getLogger(__name__)
 
@@ -58,7 +65,7 @@ class _Job:
     description: Description
     triplets: Triplets
     settings: Mapping[str, Any]
-    begun: float  # as time.monotonic counts
+    begun: float  # Seconds, as time.monotonic counts them.
 
 
 def train(config: TrainConfig) -> Trained:
@@ -117,12 +124,12 @@ def _read_data(
 
 
 def _run(job: _Job, processes: Any) -> dict[str, Any]:
-    """Train, from the last checkpoint if there is one, and write what came of it."""
-    known = checkpoints(job.config.out / WORK)
+    """Train, from the last snapshot if there is one, and write what came of it."""
+    known = snapshots(job.config.out / WORK)
     if known:
         LOG.info("going on from %s", known[-1].name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # libraries about one another
+        warnings.simplefilter("ignore", FutureWarning)  # Libraries warn of one another.
         trainer = _make_trainer(job, processes.num_processes)
         trainer.train(resume_from_checkpoint=str(known[-1]) if known else None)
     card: dict[str, Any] = {}
@@ -136,7 +143,7 @@ def _run(job: _Job, processes: Any) -> dict[str, Any]:
 def _processes(config: TrainConfig) -> Any:
     """Return accelerate's view of all processes, one of which is this."""
     try:
-        accelerate = importlib.import_module("accelerate")
+        accelerate = importlib.import_module("accelerate")  # It has no type hints.
     except ImportError as error:
         raise EncoderError(
             "training needs the package accelerate, which is not installed",
@@ -161,10 +168,10 @@ def _settings(
 ) -> dict[str, Any]:
     """Return everything on which the result depends."""
     settings = config.settings()
-    settings.pop("data")  # a file may be moved
+    settings.pop("data")  # A file may be moved.
     return settings | {
         "model": weights_hash(base.folder),
-        "data": [file.sha256 for file in triplets.files],  # their order numbers the triplets
+        "data": [file.sha256 for file in triplets.files],  # Their order numbers the triplets.
         "language_order": list(triplets.languages),
         "processes": processes,
     }
@@ -188,10 +195,10 @@ def _make_trainer(job: _Job, processes: int) -> ContrastiveTrainer:
         [triplets[number] for number in dev_numbers.tolist()],
     )
     skip = unpooled_tokens(description, EncoderOptions(trust_remote_code=config.trust_remote_code))
-    pipeline = make_pipeline(description, config, skip)
+    vectoriser = make_vectoriser(description, config, skip)
     return ContrastiveTrainer(
-        load_model(description, config, compute_dtype(config)),
-        pipeline=pipeline,
+        load_trainee(description, config, compute_dtype(config)),
+        vectoriser=vectoriser,
         config=config,
         dataset=TripletDataset(triplets, train_numbers),
         sampler=sampler,
@@ -201,7 +208,7 @@ def _make_trainer(job: _Job, processes: int) -> ContrastiveTrainer:
     )
 
 
-def _split(groups: Rows, config: TrainConfig) -> tuple[Rows, Rows]:
+def _split(groups: RowIndices, config: TrainConfig) -> tuple[RowIndices, RowIndices]:
     """Keep some source rows out of training, with one triplet of each for evaluation."""
     rows, firsts = np.unique(groups, return_index=True)
     if len(rows) - config.dev_rows < config.batch_size <= len(rows):
@@ -241,6 +248,6 @@ def _card(job: _Job, trainer: ContrastiveTrainer) -> dict[str, Any]:
             "prompt": job.description.prompt,
             "pooling": job.description.poolings[0],
         },
-        "seconds": round(time.monotonic() - job.begun, 1),  # of this run, if it was resumed
+        "seconds": round(time.monotonic() - job.begun, 1),  # Of this run, if it was resumed.
         "machine": describe_machine(),
     }

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from bitextmine.errors import UsageError
 
-Groups = NDArray[np.int64]
-
 
 class BatchSampler:
     """Batches of triplets, always the same for a seed; a sampler of batches for torch.
@@ -38,7 +36,7 @@ class BatchSampler:
         There are fewer source rows than a batch needs.
     """
 
-    def __init__(self, groups: Groups, batch_size: int, batches: int, seed: int) -> None:
+    def __init__(self, groups: NDArray[np.int64], batch_size: int, batches: int, seed: int) -> None:
         rows = len(np.unique(groups))
         if rows < batch_size:
             raise UsageError(
@@ -58,7 +56,7 @@ class BatchSampler:
 
     def _endless(self) -> Iterator[list[int]]:
         triplets = _endless_epochs(len(self._groups), self._seed)
-        waiting: dict[int, deque[int]] = {}  # by source row, the longest waiting row first
+        waiting: dict[int, deque[int]] = {}  # By source row, the longest waiting row first.
         while True:
             first = list(islice(waiting.items(), self.batch_size))
             batch = [queue.popleft() for _, queue in first]
@@ -81,6 +79,6 @@ def _endless_epochs(n: int, seed: int) -> Iterator[int]:
     epoch = 0
     while True:
         order: NDArray[Any] = np.random.default_rng([seed, epoch]).permutation(n)
-        for start in range(0, n, 1 << 16):  # Python numbers, a block at a time
+        for start in range(0, n, 1 << 16):  # Python numbers, a block at a time.
             yield from order[start : start + (1 << 16)].tolist()
         epoch += 1

@@ -30,7 +30,7 @@ class TextWriter:
         try:
             written = self._file.write(text.encode())
         except OSError:
-            with explained_write(self._path):  # entered here only: there are millions of texts
+            with explained_write(self._path):  # Entered here only, for there are millions of texts.
                 raise
         self._offsets.append(self._offsets[-1] + written)
 
@@ -47,7 +47,7 @@ class TextWriter:
             self._file.close()
             if kind is None:
                 with _offsets_of(self._path).open("wb") as file:
-                    self._offsets.tofile(file)  # numpy's own would not say why it fails
+                    self._offsets.tofile(file)  # numpy's own would not say why.
 
 
 class TextReader:
@@ -55,7 +55,7 @@ class TextReader:
 
     def __init__(self, path: Path) -> None:
         self._offsets = np.memmap(_offsets_of(path), dtype=np.int64, mode="r")
-        self._map: mmap.mmap | bytes = b""  # an empty file cannot be mapped
+        self._map: mmap.mmap | bytes = b""  # An empty file cannot be mapped.
         if self._offsets[-1] > 0:
             with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,6 +1,5 @@
 """The encoder while it is trained: loaded by transformers, adapted by peft, pooled as in use."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,7 @@ from torch import Tensor
 from bitextmine.arrays import Floats
 from bitextmine.checkpoints.description import Description
 from bitextmine.encoders.transformer.heads import Head
-from bitextmine.encoders.transformer.loading import is_unused
-from bitextmine.encoders.transformer.loading import load_model as read_model
+from bitextmine.encoders.transformer.loading import is_unused, load_model
 from bitextmine.encoders.transformer.tokens import Tokeniser, load_tokeniser
 from bitextmine.errors import UsageError
 from bitextmine.machine import CPU
@@ -25,13 +23,13 @@ _TARGETS = (
     ("query", "value"),
     ("query_proj", "value_proj"),
     ("q_lin", "v_lin"),
-    ("Wqkv",),  # ModernBERT makes keys with them, in one matrix
+    ("Wqkv",),  # ModernBERT makes keys with them, in one matrix.
 )
-_DEV_BATCH = 64  # sentences
+_DEV_BATCH_SENTENCES = 64
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Vectoriser:
     """Everything about sentence vectors but the transformer: tokens before it, pooling behind.
 
     Attributes
@@ -83,24 +81,24 @@ class Pipeline:
         return vectors
 
 
-def embed(model: Any, pipeline: Pipeline, inputs: dict[str, Tensor]) -> Tensor:
+def embed(model: Any, vectoriser: Vectoriser, inputs: dict[str, Tensor]) -> Tensor:
     """Return the vectors (n, dim) in float32 of token ids and their mask."""
     hidden = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-    return pipeline.vectors(hidden.last_hidden_state, inputs["attention_mask"])
+    return vectoriser.vectors(hidden.last_hidden_state, inputs["attention_mask"])
 
 
 @torch.no_grad()
-def encode(model: Any, pipeline: Pipeline, sentences: Sequence[str]) -> Floats:
+def encode_sentences(model: Any, vectoriser: Vectoriser, sentences: Sequence[str]) -> Floats:
     """Encode sentences as mining would, longest first; leaves the model in the mode it was in."""
     training, device = model.training, next(model.parameters()).device
     model.eval()
     order = sorted(range(len(sentences)), key=lambda i: -len(sentences[i]))
     found = np.zeros((len(sentences), 0), dtype=np.float32)
-    for start in range(0, len(order), _DEV_BATCH):
-        rows = order[start : start + _DEV_BATCH]
-        tokens = pipeline.tokens([sentences[row] for row in rows])
+    for start in range(0, len(order), _DEV_BATCH_SENTENCES):
+        rows = order[start : start + _DEV_BATCH_SENTENCES]
+        tokens = vectoriser.tokens([sentences[row] for row in rows])
         inputs = {name: tensor.to(device) for name, tensor in tokens.items()}
-        vectors = embed(model, pipeline, inputs).cpu().numpy()
+        vectors = embed(model, vectoriser, inputs).cpu().numpy()
         if not found.shape[1]:
             found = np.zeros((len(sentences), vectors.shape[1]), dtype=np.float32)
         found[rows] = vectors
@@ -108,7 +106,7 @@ def encode(model: Any, pipeline: Pipeline, sentences: Sequence[str]) -> Floats:
     return found
 
 
-def load_model(description: Description, config: TrainConfig, dtype: torch.dtype) -> Any:
+def load_trainee(description: Description, config: TrainConfig, dtype: torch.dtype) -> Any:
     """Load the transformer, ready to be trained: all of it, or an adapter on frozen weights.
 
     Weights that are trained are float32; frozen ones are in the type given.
@@ -122,7 +120,7 @@ def load_model(description: Description, config: TrainConfig, dtype: torch.dtype
     """
     full = config.method == "full"
     held = torch.float32 if full else dtype
-    model = read_model(description, CPU, held, config.trust_remote_code)
+    model = load_model(description, CPU, held, config.trust_remote_code)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if full:
@@ -135,19 +133,20 @@ def load_model(description: Description, config: TrainConfig, dtype: torch.dtype
 
 def _adapted(model: Any, config: TrainConfig) -> Any:
     """Put a fresh adapter on a model; its weights depend on the seed alone."""
-    peft: Any = importlib.import_module("peft")
+    from peft import LoraConfig, get_peft_model
+
     targets = list(config.lora_targets) or _found_targets(model)
     torch.manual_seed(config.seed)
-    settings = peft.LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=targets,
-        bias="none",
-        task_type="FEATURE_EXTRACTION",
-    )
+    settings: dict[str, Any] = {
+        "r": config.lora_r,
+        "lora_alpha": config.lora_alpha,
+        "lora_dropout": config.lora_dropout,
+        "target_modules": targets,
+        "bias": "none",
+        "task_type": "FEATURE_EXTRACTION",
+    }
     try:
-        return peft.get_peft_model(model, settings)
+        return get_peft_model(model, LoraConfig(**settings))
     except ValueError as error:
         raise UsageError(
             f"the model has no modules {', '.join(targets)}",
@@ -167,7 +166,7 @@ def _found_targets(model: Any) -> list[str]:
     )
 
 
-def make_pipeline(description: Description, config: TrainConfig, skip: int) -> Pipeline:
+def make_vectoriser(description: Description, config: TrainConfig, skip: int) -> Vectoriser:
     """Build what surrounds the transformer.
 
     Raises
@@ -180,11 +179,12 @@ def make_pipeline(description: Description, config: TrainConfig, skip: int) -> P
             f"{description.folder} pools by {' and '.join(description.poolings)}",
             hint="train a model that takes the mean or the first token",
         )
-    transformers = importlib.import_module("transformers")
-    settings = transformers.AutoConfig.from_pretrained(
+    from transformers import AutoConfig
+
+    settings = AutoConfig.from_pretrained(
         description.folder, local_files_only=True, trust_remote_code=config.trust_remote_code
     )
-    return Pipeline(
+    return Vectoriser(
         tokeniser=load_tokeniser(
             description.folder,
             model_type=description.model_type,

@@ -1,10 +1,9 @@
-"""The trainer of transformers with our batches, loss, evaluation, and checkpoints that are whole.
+"""The trainer of transformers with our batches, loss, evaluation, and snapshots that are whole.
 
 sentence-transformers' trainer wants the package datasets and tables of texts; ours are read from
 disk by number, so its base, the trainer of transformers, is used directly.
 """
 
-import importlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,23 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer
+from transformers import PrinterCallback, Trainer
 
 from bitextmine.arrays import Floats
 from bitextmine.files import read_json, write_json
 from bitextmine.training.arguments import tensorboard_callback, trainer_arguments
-from bitextmine.training.cached import cached_backward
-from bitextmine.training.checkpoints import (
+from bitextmine.training.choices import TrainConfig
+from bitextmine.training.folder import (
     BEST,
     BEST_SCORES,
     ExplainedSave,
-    checkpoints,
     save_weights,
+    snapshot_name,
+    snapshots,
 )
-from bitextmine.training.choices import TrainConfig
-from bitextmine.training.loss import contrastive_loss, guessing_loss
+from bitextmine.training.loss import cached_backward, contrastive_loss, guessing_loss
 from bitextmine.training.sampling import BatchSampler
-from bitextmine.training.trainee import Pipeline, embed, encode
+from bitextmine.training.trainee import Vectoriser, embed, encode_sentences
 from bitextmine.training.watch import Watch, diverged
 
 Dev = Callable[[Callable[[Sequence[str]], Floats]], dict[str, float]]
@@ -62,9 +61,9 @@ class TripletDataset(Dataset[tuple[str, str, str]]):
         return triplet
 
 
-def collate(pipeline: Pipeline, triplets: Sequence[tuple[str, str, str]]) -> dict[str, Tensor]:
+def collate(vectoriser: Vectoriser, triplets: Sequence[tuple[str, str, str]]) -> dict[str, Tensor]:
     """Tokenise a batch: premises, then entailments, then contradictions."""
-    return pipeline.tokens([texts[i] for i in range(3) for texts in triplets])
+    return vectoriser.tokens([texts[i] for i in range(3) for texts in triplets])
 
 
 class ContrastiveTrainer(Trainer):
@@ -73,14 +72,14 @@ class ContrastiveTrainer(Trainer):
     Parameters
     ----------
     model : PreTrainedModel or PeftModel
-    pipeline : Pipeline
+    vectoriser : Vectoriser
         What surrounds it.
     config : TrainConfig
     dataset : TripletDataset
     sampler : BatchSampler
         The batches of all processes together.
     work : Path
-        Where checkpoints go.
+        Where snapshots go.
     dev : callable or None
         Evaluates every ``config.eval_steps``; the adapter of the highest score is kept.
     """
@@ -89,7 +88,7 @@ class ContrastiveTrainer(Trainer):
         self,
         model: Any,
         *,
-        pipeline: Pipeline,
+        vectoriser: Vectoriser,
         config: TrainConfig,
         dataset: TripletDataset,
         sampler: BatchSampler,
@@ -100,19 +99,19 @@ class ContrastiveTrainer(Trainer):
         super().__init__(
             model=model,
             args=trainer_arguments(config, steps, work, evaluate=dev is not None),
-            data_collator=partial(collate, pipeline),
+            data_collator=partial(collate, vectoriser),
             train_dataset=dataset,
-            eval_dataset=dataset if dev else None,  # it insists on one; `evaluate` is ours
+            eval_dataset=dataset if dev else None,  # It insists on one; `evaluate` is ours.
         )
         # It would print to stdout, where data belongs.
-        self.remove_callback(importlib.import_module("transformers").PrinterCallback)
+        self.remove_callback(PrinterCallback)
         self._watch = Watch(work, steps, guessing=guessing_loss(config.batch_size))
         self.add_callback(self._watch)
         if config.tensorboard:
             self.add_callback(tensorboard_callback(config.out))
-        self._pipeline, self._config = pipeline, config
+        self._vectoriser, self._config = vectoriser, config
         self._dataset, self._sampler = dataset, sampler
-        self._scored: tuple[int, dict[str, float]] = (-1, {})  # at which step
+        self._scored: tuple[int, dict[str, float]] = (-1, {})  # The step, and the metrics at it.
         self._work, self._dev = work, dev
         self._run_dir = work
 
@@ -139,7 +138,7 @@ class ContrastiveTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, Any]:
         """Return the loss of a batch that fits into memory."""
-        return self._loss(embed(model, self._pipeline, inputs))
+        return self._loss(embed(model, self._vectoriser, inputs))
 
     def training_step(
         self,
@@ -152,7 +151,7 @@ class ContrastiveTrainer(Trainer):
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         share = self.current_gradient_accumulation_steps
-        embedder = partial(embed, model, self._pipeline)
+        embedder = partial(embed, model, self._vectoriser)
         return cached_backward(
             self._prepare_inputs(inputs),
             part_rows=self._config.mini_batch,
@@ -172,12 +171,12 @@ class ContrastiveTrainer(Trainer):
         """Score the encoder as it is, and keep it if it is the best so far."""
         assert self._dev is not None
         step, metrics = self._scored
-        if step == self.state.global_step:  # the trainer asks twice at the end
+        if step == self.state.global_step:  # The trainer asks twice at the end.
             return metrics
         metrics = {}
         if self.is_world_process_zero():
             with self.compute_loss_context_manager():
-                scores = self._dev(partial(encode, self.model, self._pipeline))
+                scores = self._dev(partial(encode_sentences, self.model, self._vectoriser))
             metrics = {f"eval_{name}": value for name, value in scores.items()}
             self._keep_if_best(scores)
         self.accelerator.wait_for_everyone()
@@ -207,9 +206,9 @@ class ContrastiveTrainer(Trainer):
         return str(self._run_dir)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint beside the others, and rename it when it is whole."""
-        name = f"checkpoint-{self.state.global_step}"
-        if (self._work / name).exists():  # the trainer asks twice at the end
+        """Write a snapshot beside the others, and rename it when it is whole."""
+        name = snapshot_name(self.state.global_step)
+        if (self._work / name).exists():  # The trainer asks twice at the end.
             return
         self._run_dir = self._work / _PARTIAL
         try:
@@ -222,12 +221,12 @@ class ContrastiveTrainer(Trainer):
                 if self.is_world_process_zero():
                     (self._run_dir / name).rename(self._work / name)
                     self._run_dir.rmdir()
-                    for old in checkpoints(self._work)[:-1]:
+                    for old in snapshots(self._work)[:-1]:
                         shutil.rmtree(old, ignore_errors=True)
         finally:
             self._run_dir = self._work
         self.accelerator.wait_for_everyone()
 
     def _explained(self, name: str) -> "ExplainedSave":
-        known = checkpoints(self._work)
+        known = snapshots(self._work)
         return ExplainedSave(self._work / name, known[-1].name if known else "")

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from bitextmine.errors import InputError
 from bitextmine.training.aligned import (
     FileFacts,
-    Language,
-    Sources,
+    LanguageRows,
+    PremiseNumbers,
     aligned_labels,
-    read_languages,
+    read_rows_by_language,
     require_languages,
 )
 from bitextmine.training.nli_files import (
@@ -31,9 +31,10 @@ from bitextmine.training.nli_files import (
 )
 from bitextmine.training.text_store import TextReader, TextWriter
 
-Rows = NDArray[np.int64]
+RowIndices = NDArray[np.int64]
 
-_REFERENCE = "en"  # its premises tell source rows apart; without it, the first language's do
+# Source rows differ where the premises of this language do, or else those of the first language.
+_REFERENCE = "en"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +59,16 @@ class NliTriplets:
     """
 
     texts: Sequence[TextReader]
-    entailments: Rows
-    contradictions: Rows
-    rows: Rows
+    entailments: RowIndices
+    contradictions: RowIndices
+    rows: RowIndices
     crossed: bool
     seed: int
 
     def __len__(self) -> int:
         return len(self.entailments) * len(self.texts)
 
-    def groups(self) -> Rows:
+    def groups(self) -> RowIndices:
         """Return the source row of every triplet."""
         return np.repeat(self.rows, len(self.texts))
 
@@ -89,13 +90,13 @@ class NliTriplets:
 class ReadyTriplets:
     """Triplets of a file that holds them as such."""
 
-    texts: TextReader  # three a triplet
-    rows: Rows
+    texts: TextReader  # Three a triplet.
+    rows: RowIndices
 
     def __len__(self) -> int:
         return len(self.texts) // 3
 
-    def groups(self) -> Rows:
+    def groups(self) -> RowIndices:
         """Return the source row of every triplet."""
         return self.rows
 
@@ -119,7 +120,7 @@ class Triplets:
     """
 
     parts: Sequence[NliTriplets | ReadyTriplets]
-    groups: Rows
+    groups: RowIndices
     languages: tuple[str, ...]
     files: tuple[FileFacts, ...]
     unused: int
@@ -159,7 +160,7 @@ def read_all(
     InputError
         A file cannot be read; languages are not aligned; there is nothing to train on.
     """
-    sources = Sources()
+    numbers = PremiseNumbers()
     layouts = {path: layout_of(path) for path in paths}
     labelled = [path for path, layout in layouts.items() if layout not in ("csv", "jsonl")]
     require_languages([path for path in labelled if layouts[path] != "xnli"])
@@ -169,13 +170,13 @@ def read_all(
     languages: tuple[str, ...] = ()
     unused = 0
     if labelled:
-        read = read_languages(labelled, layouts, folder, set(langs), files)
+        read = read_rows_by_language(labelled, layouts, folder, set(langs), files)
         labels = aligned_labels(read)
         crossed = setting == "cross-lingual" or (setting == "auto" and len(read) > 1)
-        parts.append(_pair_up(read, labels, sources, crossed=crossed, seed=seed))
+        parts.append(_pair_up(read, labels, numbers, crossed=crossed, seed=seed))
         languages, unused = tuple(read), int((labels == UNUSED).sum())
     for number, path in enumerate(ready):
-        parts.append(_read_ready(path, folder / f"triplets{number}", sources, layouts, files))
+        parts.append(_read_ready(path, folder / f"triplets{number}", numbers, layouts, files))
     groups = np.concatenate([part.groups() for part in parts])
     if not len(groups):
         raise InputError(
@@ -188,9 +189,9 @@ def read_all(
 
 
 def _pair_up(
-    languages: Mapping[str, Language],
+    languages: Mapping[str, LanguageRows],
     labels: NDArray[np.int8],
-    sources: Sources,
+    numbers: PremiseNumbers,
     *,
     crossed: bool,
     seed: int,
@@ -215,13 +216,13 @@ def _pair_up(
         contradictions=np.array(
             [next(drawn) if row is None else row for row in contradictions], dtype=np.int64
         ),
-        rows=np.array([sources.number(own[2 * row]) for row in entailments.tolist()], np.int64),
+        rows=np.array([numbers.of(own[2 * row]) for row in entailments.tolist()], np.int64),
         crossed=crossed,
         seed=seed,
     )
 
 
-def _drawn(rows: Rows, seed: int) -> Iterator[int]:
+def _drawn(rows: RowIndices, seed: int) -> Iterator[int]:
     """Draw rows by chance, without end."""
     generator = np.random.default_rng([seed, len(rows)])
     while True:
@@ -231,7 +232,7 @@ def _drawn(rows: Rows, seed: int) -> Iterator[int]:
 def _read_ready(
     path: str,
     place: Path,
-    sources: Sources,
+    numbers: PremiseNumbers,
     layouts: Mapping[str, Any],
     files: list[FileFacts],
 ) -> ReadyTriplets:
@@ -239,7 +240,7 @@ def _read_ready(
     digest, rows = hashlib.sha256(), array("q")
     with TextWriter(place) as writer:
         for triplet in read_triplets(path, layouts[path], digest.update):
-            rows.append(sources.number(triplet.group or triplet.premise))
+            rows.append(numbers.of(triplet.group or triplet.premise))
             for text in triplet[:3]:
                 writer.add(text)
     files.append(FileFacts(path, digest.hexdigest(), len(rows)))

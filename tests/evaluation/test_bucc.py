@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitextmine.evaluation.bucc import Accuracy, Scored
+from bitextmine.evaluation.bucc import PrecisionRecall, Scored
 
 # Four gold pairs, of which the pairs mined hold three: the first, the second and the fifth.
 SCORES = [1.9, 1.6, 1.5, 1.2, 1.1, 1.0]
@@ -38,12 +38,12 @@ def test_the_best_threshold_is_midway_to_the_next_pair() -> None:
 def test_the_best_threshold_may_be_after_the_last_pair() -> None:
     # The originals look at items[i + 1] here, and crash.
     best = scored([1.9, 1.6], [True, True], 2).best()
-    assert best == Accuracy(1.6, 2, 2, 2)
+    assert best == PrecisionRecall(1.6, 2, 2, 2)
     assert best.f1 == 1
 
 
 def test_a_single_pair_is_enough() -> None:
-    assert scored([1.2], [True], 3).best() == Accuracy(1.2, 1, 1, 3)
+    assert scored([1.2], [True], 3).best() == PrecisionRecall(1.2, 1, 1, 3)
 
 
 def test_pairs_of_equal_score_pass_a_threshold_together() -> None:
@@ -66,10 +66,10 @@ def test_nothing_mined_scores_nothing() -> None:
     }  # fmt: skip
 
 
-def test_neighbouring_floats_are_told_apart() -> None:
+def test_neighbouring_floats_differ() -> None:
     upper = 1.5
     lower = float(np.nextafter(upper, 0))
-    assert scored([upper, lower], [True, False], 1).best() == Accuracy(upper, 1, 1, 1)
+    assert scored([upper, lower], [True, False], 1).best() == PrecisionRecall(upper, 1, 1, 1)
 
 
 def test_scores_must_descend() -> None:

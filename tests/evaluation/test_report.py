@@ -52,9 +52,13 @@ def test_csv_has_a_row_a_record() -> None:
 def test_json_has_everything() -> None:
     card = RunCard()
     card.facts |= {"settings": {"k": 4}, "models": [{"label": "a"}]}
-    shown = json.loads(REPORT.rendered("json", card))
-    assert shown["records"] == list(REPORT.records)
-    assert (shown["more"], shown["settings"], shown["models"]) == ([1], {"k": 4}, [{"label": "a"}])
+    content = json.loads(REPORT.rendered("json", card))
+    assert content["records"] == list(REPORT.records)
+    assert (content["more"], content["settings"], content["models"]) == (
+        [1],
+        {"k": 4},
+        [{"label": "a"}],
+    )
 
 
 def test_a_report_is_saved_with_its_run_card(tmp_path: Path) -> None:

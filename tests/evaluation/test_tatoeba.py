@@ -1,6 +1,5 @@
 """Accuracy of nearest-neighbour search, counted by hand."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +7,13 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import ToyEncoder
 
 from bitextmine.arrays import Floats
-from bitextmine.encoders.base import Encoded
-from bitextmine.errors import EncoderError, InputError
+from bitextmine.errors import InputError
 from bitextmine.evaluation.tatoeba import (
     TATOEBA_14,
     TATOEBA_36,
     Accuracy,
-    evaluate_tatoeba,
-    macro_average,
     read_pairs,
     retrieval_accuracy,
 )
@@ -70,10 +65,6 @@ def test_vectors_that_are_not_aligned_are_refused() -> None:
         retrieval_accuracy(SRC, ENG[:2])
 
 
-def test_languages_count_the_same_in_a_macro_average() -> None:
-    assert macro_average([Accuracy(90, 80), Accuracy(50, 100)]) == Accuracy(70, 90)
-
-
 def test_the_lists_of_languages_are_those_of_xnli_and_xtreme() -> None:
     assert (len(TATOEBA_14), len(set(TATOEBA_36))) == (14, 36)
     assert set(TATOEBA_14) < set(TATOEBA_36)
@@ -99,24 +90,6 @@ def test_sides_of_different_length_are_refused(tmp_path: Path) -> None:
     (tmp_path / "tatoeba.deu-eng.eng").write_text("Yes.\n", "utf-8")
     with pytest.raises(InputError, match="2 sentences, but 1"):
         read_pairs(tmp_path, "deu")
-
-
-def test_an_encoder_that_gives_the_same_for_both_is_always_right(tmp_path: Path) -> None:
-    for side in ("deu", "eng"):
-        text = "the bridge is closed\nyes\nno rain today\n"
-        (tmp_path / f"tatoeba.deu-eng.{side}").write_text(text, "utf-8")
-    assert evaluate_tatoeba(ToyEncoder(), tmp_path, "deu") == Accuracy(100, 100)
-
-
-def test_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    class Broken(ToyEncoder):
-        def encode(self, sentences: Sequence[str]) -> Encoded:
-            return Encoded(np.full((2, 3), np.nan, dtype=np.float32))
-
-    for side in ("deu", "eng"):
-        (tmp_path / f"tatoeba.deu-eng.{side}").write_text("Ja.\n", "utf-8")
-    with pytest.raises(EncoderError, match="not finite"):
-        evaluate_tatoeba(Broken(), tmp_path, "deu")
 
 
 def test_a_blank_or_broken_line_is_named(tmp_path: Path) -> None:

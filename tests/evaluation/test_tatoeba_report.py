@@ -11,7 +11,7 @@ from bitextmine.evaluation.tatoeba import TATOEBA_14
 from bitextmine.evaluation.tatoeba_report import (
     chosen_languages,
     evaluate_tatoeba_models,
-    read_languages,
+    read_test_sets,
 )
 from bitextmine.evaluation.trials import resolve_models
 from bitextmine.runcard import RunCard
@@ -28,7 +28,7 @@ def write(folder: Path, language: str, text: str = EQUAL, english: str = EQUAL) 
 def evaluated(folder: Path, languages: tuple[str, ...]) -> Report:
     card = RunCard()
     models = resolve_models(["toy"], EncodeConfig(), card)
-    return evaluate_tatoeba_models(models, read_languages(folder, languages), card)
+    return evaluate_tatoeba_models(models, read_test_sets(folder, languages), card)
 
 
 @pytest.mark.usefixtures("toy")
@@ -79,7 +79,7 @@ def test_a_language_without_files_is_named(tmp_path: Path) -> None:
         chosen_languages(" , ", tmp_path)
 
 
-def test_a_missing_folder_tells_the_layout(tmp_path: Path) -> None:
+def test_a_missing_folder_is_explained_by_the_layout(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         chosen_languages("14", tmp_path / "missing")
     assert "tatoeba.deu-eng.deu" in caught.value.hint
@@ -89,4 +89,4 @@ def test_a_missing_folder_tells_the_layout(tmp_path: Path) -> None:
 def test_empty_files_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "deu", "", "")
     with pytest.raises(InputError, match="deu is empty"):
-        read_languages(tmp_path, ("deu",))
+        read_test_sets(tmp_path, ("deu",))

@@ -81,15 +81,15 @@ def test_windows_change_nothing(noting: NotingEncoder) -> None:
 
 
 @pytest.mark.usefixtures("noting")
-def test_what_went_wrong_is_counted_and_told() -> None:
+def test_what_went_wrong_is_counted_and_warned_of() -> None:
     card = RunCard()
     models = resolve_models(["noted"], EncodeConfig(), card)
     run_trials(models, [trial(["nothing", "much more than twenty characters", "fine"])], card)
     assert card.facts["counts"]["noted"] == {"embedded": 3, "truncated": 1, "zero": 1}
-    told = " ".join(card.facts["warnings"])
-    assert "no commercial use" in told
-    assert "only the start of 1 sentences" in told
-    assert "zero vectors for 1 sentences" in told
+    warnings = " ".join(card.facts["warnings"])
+    assert "no commercial use" in warnings
+    assert "only the start of 1 sentences" in warnings
+    assert "zero vectors for 1 sentences" in warnings
 
 
 @pytest.mark.usefixtures("noting")
@@ -105,6 +105,6 @@ def test_a_model_is_given_once() -> None:
         resolve_models(["toy", "toy"], EncodeConfig(), RunCard())
 
 
-def test_an_unknown_model_is_told_before_any_is_run() -> None:
+def test_an_unknown_model_is_named_before_any_is_run() -> None:
     with pytest.raises(EncoderError, match="nonesuch"):
         resolve_models(["nonesuch"], EncodeConfig(), RunCard())

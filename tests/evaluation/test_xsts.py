@@ -97,7 +97,7 @@ def test_a_track_may_be_one_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "problem"),
     [
         ("high\ta\tb\n", "line 1: the score is 'high', not a number"),
         ("1\ta\tb\nnan\ta\tb\n", "line 2: the score is 'nan'"),
@@ -106,9 +106,9 @@ def test_a_track_may_be_one_table(tmp_path: Path) -> None:
         ("1\ta\tb\n1\tc\td\n", "all scores are the same"),
     ],
 )
-def test_a_damaged_table_is_refused(tmp_path: Path, table: str, told: str) -> None:
+def test_a_damaged_table_is_refused(tmp_path: Path, table: str, problem: str) -> None:
     (tmp_path / "sts2017.track1.ar-ar.tsv").write_text(table, "utf-8")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=problem):
         read_track(tmp_path, "1")
 
 

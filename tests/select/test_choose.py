@@ -337,7 +337,7 @@ def test_pairs_and_scores_are_those_of_laser(
     kept = [sorted({text: row for row, text in enumerate(side) if text}.values()) for side in texts]
     ids = [np.arange(len(rows)) for rows in kept]
     fwd, bwd = two_way_neighbours(
-        vectors[0][kept[0]], vectors[1][kept[1]], k=k, src_ids=ids[0], tgt_ids=ids[1]
+        vectors[0][kept[0]], vectors[1][kept[1]], k=k, src_numbers=ids[0], tgt_numbers=ids[1]
     )
     config = SelectConfig(margin=margin, retrieval=retrieval)
     # LASER's max prints only what is above its threshold of 0; intersect ignores it

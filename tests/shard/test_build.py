@@ -4,43 +4,21 @@ import tempfile
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharded import sentences, shard_side, sharded, written
 
-from bitextmine import sharding
 from bitextmine.config import ShardConfig
-from bitextmine.counts import count_shards, reject_records, side_counts
-from bitextmine.errors import InputError, UsageError, WorkdirError
-from bitextmine.pipeline import shard
-from bitextmine.runcard import RunCard
-from bitextmine.shard import buckets
+from bitextmine.counts import count_shards, side_counts
+from bitextmine.errors import UsageError
+from bitextmine.shard import buckets, build
 from bitextmine.shard.build import build_shard, first_occurrences
+from bitextmine.shard.numbering import NUMBERING_BYTES_A_SENTENCE
 from bitextmine.shard.sentences import Sentences, shard_texts
-from bitextmine.shard.split import split_file
 from bitextmine.workdir import Workdir
-
-
-def sharded(root: Path, *contents: str, **settings: Any) -> tuple[Workdir, ShardConfig]:
-    root.mkdir(exist_ok=True)
-    paths = []
-    for number, content in enumerate(contents):
-        path = root / f"part {number}.txt"
-        path.write_bytes(content.encode())
-        paths.append(str(path))
-    config = ShardConfig(src=tuple(paths), tgt=(paths[0],), **settings)
-    workdir = Workdir(root / "work")
-    workdir.create()
-    shard(workdir, config, RunCard())
-    return workdir, config
-
-
-def sentences(workdir: Workdir, config: ShardConfig) -> list[str]:
-    found = Sentences(workdir, "src", config.src)
-    return [text for text, _ in found.fetch(np.arange(len(found)))]
 
 
 def test_duplicates_meet_across_files_and_the_first_place_stays(tmp_path: Path) -> None:
@@ -77,6 +55,59 @@ def test_neither_shards_nor_memory_change_the_sentences(
         assert counts["unique"] == len(expected)
 
 
+# Sentences, copies that only normalising makes equal, blank, too long, with controls, damaged.
+PIECES = st.one_of(
+    st.sampled_from(
+        [b"", b" ", b"a", b" a ", b"a\0", b"e\xcc\x81", b"\xc3\xa9", b"\xff", b"x" * 50, b"b b"]
+    ),
+    st.text(max_size=12).map(lambda text: text.encode().replace(b"\n", b" ")),
+)
+FILES = st.lists(st.lists(PIECES, max_size=12), min_size=1, max_size=3)
+
+
+def numbered(workdir: Workdir, config: ShardConfig) -> list[tuple[int, int, str, str]]:
+    """Return number, id, text and origin of every sentence, in the order of numbers."""
+    files = [workdir.shard("src", shard) for shard in range(count_shards(workdir, "src"))]
+    numbers = np.concatenate([np.load(each.numbers) for each in files])
+    ids = np.concatenate([np.load(each.ids) for each in files])
+    order = np.argsort(numbers)
+    found = Sentences(workdir, "src", config.src).fetch(numbers[order])
+    return [
+        (number, sentence_id, text, f"{Path(origin.file).name}:{origin.line}")
+        for number, sentence_id, (text, origin) in zip(
+            numbers[order].tolist(), ids[order].tolist(), found, strict=True
+        )
+    ]
+
+
+@given(
+    pieces=FILES,
+    shard_size=st.integers(1, 9),
+    flush_bytes=st.sampled_from([1, 250, 1 << 20]),
+    numbered_at_once=st.integers(1, 20),
+)
+@settings(max_examples=30, deadline=None)
+def test_ids_numbers_and_texts_are_the_same_for_any_shard_size_and_memory(
+    pieces: list[list[bytes]], shard_size: int, flush_bytes: int, numbered_at_once: int
+) -> None:
+    contents = [b"\n".join([b"first", *some]) + b"\n" for some in pieces]
+    with tempfile.TemporaryDirectory(prefix="l'été ") as folder, pytest.MonkeyPatch.context() as m:
+        plain, config = sharded(Path(folder) / "a", *contents, max_chars=40)
+        m.setattr(buckets, "FLUSH_BYTES", flush_bytes)
+        other, small = written(Path(folder) / "b", *contents, max_chars=40, shard_size=shard_size)
+        shard_side(other, small, numbered_at_once * NUMBERING_BYTES_A_SENTENCE)
+        expected = numbered(plain, config)
+        assert [number for number, *_ in expected] == list(range(len(expected)))
+        assert numbered(other, small) == expected
+        for workdir in (plain, other):
+            counts = side_counts(workdir, "src")
+            rejected = sum(counts["rejected"].values())
+            assert counts["read"] == sum(content.count(b"\n") for content in contents)
+            assert counts["read"] == rejected + counts["duplicates"] + counts["unique"]
+            assert counts["unique"] == len(expected)
+        assert side_counts(other, "src") == side_counts(plain, "src")
+
+
 def test_copies_of_one_sentence_cost_no_text(tmp_path: Path) -> None:
     workdir, config = sharded(tmp_path / "a", ("y" * 1000 + "\n") * 20_000)
     (workdir.shard("src", 0).done).unlink()
@@ -100,18 +131,20 @@ def test_a_shard_takes_little_more_memory_than_its_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("LINE_BYTES", "more lines"), ("SENTENCE_BYTES", "more text")]
+    ("constant", "problem"),
+    [("DEDUP_BYTES_A_LINE", "more lines"), ("GATHER_BYTES_A_SENTENCE", "more text")],
 )
 def test_a_shard_beyond_the_memory_is_refused_and_built_with_more(
-    tmp_path: Path, kind: str, told: str
+    tmp_path: Path, constant: str, problem: str
 ) -> None:
     workdir, config = sharded(tmp_path / "a", "x\ny\nz\n")
     files = workdir.shard("src", 0)
     files.done.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharding, kind, 100 << 20)
+        patch.setattr(build, constant, 100 << 20)
         little = replace(config, memory=600 << 20)
-        with pytest.raises(UsageError, match=f"src shard 0 has {told} than fits the 280M") as error:
+        said = f"src shard 0 has {problem} than fits the 280M"
+        with pytest.raises(UsageError, match=said) as error:
             build_shard(workdir.root, "src", 0, little)
         assert "--memory, or a smaller --shard-size" in error.value.hint
         assert not files.done.exists()
@@ -135,34 +168,11 @@ def test_shards_are_about_as_large_as_asked(tmp_path: Path) -> None:
     assert max(sizes) < 1300
 
 
-def test_rejected_lines_keep_their_place(tmp_path: Path) -> None:
-    workdir, _ = sharded(tmp_path / "a", "good\n\n" + "x" * 3000 + "\n")
-    records = list(reject_records(workdir, "src"))
-    assert [(r["reason"], r["line"]) for r in records] == [("blank", 2), ("too_long", 3)]
-    assert records[1]["text"] == "x" * 200
-
-
-@pytest.mark.parametrize("content", ["", "\n \n\n"])
-def test_a_side_without_sentences_is_an_error(tmp_path: Path, content: str) -> None:
-    with pytest.raises(InputError, match="src has no usable sentence"):
-        sharded(tmp_path / "a", content)
-
-
 def test_a_second_run_reads_nothing_again(tmp_path: Path) -> None:
     workdir, config = sharded(tmp_path / "a", "x\ny\n")
     before = {p: p.stat().st_mtime_ns for p in workdir.root.rglob("*") if p.is_file()}
-    shard(workdir, config, RunCard())
+    shard_side(workdir, config)
     assert {p: p.stat().st_mtime_ns for p in workdir.root.rglob("*") if p.is_file()} == before
-
-
-def test_an_input_that_changed_is_refused_and_one_only_touched_is_not(tmp_path: Path) -> None:
-    workdir, config = sharded(tmp_path / "a", "x\ny\n")
-    path = Path(config.src[0])
-    path.write_bytes(b"x\ny\n")  # new time, same content
-    split_file(workdir.root, "src", 0, config)
-    path.write_bytes(b"x\nz\n")
-    with pytest.raises(WorkdirError, match="has changed since"):
-        split_file(workdir.root, "src", 0, config)
 
 
 def test_first_occurrences_by_hand() -> None:

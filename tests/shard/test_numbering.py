@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharded import sharded
 
 from bitextmine.arrays import Ids
+from bitextmine.errors import InputError
 from bitextmine.files import write_json
-from bitextmine.shard.numbering import ID_BYTES, number_sentences
+from bitextmine.shard.numbering import NUMBERING_BYTES_A_SENTENCE, number_sentences
 from bitextmine.workdir import Workdir
 
 
@@ -43,7 +45,7 @@ def test_numbers_and_places_are_those_of_sorting_all_ids(
     shards = [sorted(i for i, shard in shard_of.items() if shard == n) for n in range(6)]
     with tempfile.TemporaryDirectory(prefix="l'été ") as folder:
         workdir = side_of(Path(folder) / "work", shards)
-        number_sentences(workdir.root, "src", rows * ID_BYTES)
+        number_sentences(workdir.root, "src", rows * NUMBERING_BYTES_A_SENTENCE)
         ranks = {sentence: rank for rank, sentence in enumerate(sorted(shard_of))}
         for number, ids in enumerate(shards):
             numbers = np.load(workdir.shard("src", number).numbers)
@@ -68,7 +70,7 @@ def test_memory_does_not_change_a_byte_and_bounds_what_is_held(
         return argsort(array)
 
     monkeypatch.setattr(np, "argsort", noted)
-    number_sentences(little.root, "src", 500 * ID_BYTES)
+    number_sentences(little.root, "src", 500 * NUMBERING_BYTES_A_SENTENCE)
     assert written(little) == written(plenty)
     assert len(held) > 20
     assert max(held) <= 500
@@ -94,3 +96,9 @@ def test_numbering_that_died_is_done_again(tmp_path: Path, monkeypatch: pytest.M
     number_sentences(died.root, "src")
     assert written(died) == written(whole)
     assert list(died.root.rglob(".*.tmp")) == []
+
+
+@pytest.mark.parametrize("content", ["", "\n \n\n"])
+def test_a_side_without_sentences_is_an_error(tmp_path: Path, content: str) -> None:
+    with pytest.raises(InputError, match="src has no usable sentence"):
+        sharded(tmp_path / "a", content)

@@ -4,29 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sharded import sharded
 
-from bitextmine.config import ShardConfig
-from bitextmine.shard.build import build_shard, plan_shards
-from bitextmine.shard.numbering import number_sentences
+from bitextmine.counts import count_shards
 from bitextmine.shard.sentences import Origin, Sentences
-from bitextmine.shard.split import split_file
-from bitextmine.workdir import Workdir
 
 LINES = [f"{'é' * (n % 5)} – Satz {n}".strip() for n in range(200)]
 
 
 @pytest.fixture
 def side(tmp_path: Path) -> Sentences:
-    path = tmp_path / "l'entrée.txt"
-    path.write_text("\n".join(LINES), "utf-8")
-    config = ShardConfig(src=(str(path),), tgt=(str(path),), shard_size=30)
-    workdir = Workdir(tmp_path / "work")
-    workdir.create()
-    split_file(workdir.root, "src", 0, config)
-    plan_shards(workdir.root, "src", config)
-    for shard in range(7):
-        build_shard(workdir.root, "src", shard, config)
-    number_sentences(workdir.root, "src")
+    workdir, config = sharded(tmp_path / "l'entrée", "\n".join(LINES), shard_size=30)
+    assert count_shards(workdir, "src") == 7
     return Sentences(workdir, "src", config.src)
 
 

@@ -23,10 +23,10 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "it's « trained »"
 
 
-def test_a_second_training_in_the_folder_is_refused_and_told_who_is_at_work(out: Path) -> None:
+def test_a_second_training_in_the_folder_is_refused_and_named_who_is_at_work(out: Path) -> None:
     with held_folder(out, process()):
-        told = r"another training is at work .*process \d+ on"
-        with pytest.raises(WorkdirError, match=told) as raised, held_folder(out, process()):
+        message = r"another training is at work .*process \d+ on"
+        with pytest.raises(WorkdirError, match=message) as raised, held_folder(out, process()):
             pytest.fail("two at once")
         assert "another folder with --out" in raised.value.hint
 
@@ -61,8 +61,8 @@ with held_folder(Path({str(out)!r}), solo):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        told = f"process {other.pid} on"
-        with pytest.raises(WorkdirError, match=told), held_folder(out, process()):
+        message = f"process {other.pid} on"
+        with pytest.raises(WorkdirError, match=message), held_folder(out, process()):
             pytest.fail("two at once")
         other.send_signal(signal.SIGKILL)
         other.wait()
@@ -78,7 +78,7 @@ def test_a_folder_of_other_files_is_left_alone(out: Path) -> None:
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 
-def test_damaged_settings_are_told_with_a_remedy_that_there_is(out: Path) -> None:
+def test_damaged_settings_are_refused_with_a_remedy_that_there_is(out: Path) -> None:
     with held_folder(out, process()):
         (out / "work" / "checkpoint-4").mkdir()
         (out / "work" / "settings.json").write_text("{", "utf-8")

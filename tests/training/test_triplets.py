@@ -3,33 +3,9 @@
 from pathlib import Path
 
 import pytest
+from nli_corpus import LANGUAGES, corpus, read
 
 from bitextmine.errors import InputError
-from bitextmine.training.triplets import Triplets, read_all
-
-LANGUAGES = ("en", "de", "sw")
-LABELS = ("neutral", "contradiction", "entailment", "contradiction", "entailment")
-
-
-def corpus(folder: Path, languages: tuple[str, ...] = LANGUAGES, blocks: int = 4) -> list[str]:
-    """Write aligned files: five rows share a premise, two of them follow from it."""
-    paths = []
-    for language in languages:
-        path = folder / f"xnli dev.{language}.tsv"
-        rows = [
-            f"{label}\t{language} premise {block}.\t{language} hypothesis {block} {number}."
-            for block in range(blocks)
-            for number, label in enumerate(LABELS)
-        ]
-        path.write_text("\n".join(rows) + "\n", "utf-8")
-        paths.append(str(path))
-    return paths
-
-
-def read(paths: list[str], folder: Path, *, setting: str = "auto", seed: int = 1) -> Triplets:
-    texts = folder / f"texts {setting} {seed}"
-    texts.mkdir()
-    return read_all(paths, texts, langs=(), setting=setting, seed=seed)
 
 
 def test_each_row_of_entailment_gives_a_triplet_a_language(tmp_path: Path) -> None:
@@ -92,29 +68,6 @@ def test_rows_without_label_or_sentence_are_left_out_in_all_languages(tmp_path: 
     triplets = read(paths, tmp_path)
     assert triplets.unused == 1
     assert len(triplets) == (4 * 2 - 1) * 3
-
-
-def test_line_counts_that_differ_are_refused(tmp_path: Path) -> None:
-    paths = corpus(tmp_path)
-    with Path(paths[2]).open("a", encoding="utf-8") as file:
-        file.write("neutral\ta\tb\n")
-    with pytest.raises(InputError, match=r"'en' .* has 20 rows, 'sw' .* has 21"):
-        read(paths, tmp_path)
-
-
-def test_labels_that_differ_are_refused(tmp_path: Path) -> None:
-    paths = corpus(tmp_path)
-    text = Path(paths[1]).read_text("utf-8")
-    Path(paths[1]).write_text(text.replace("neutral", "entailment", 1), "utf-8")
-    with pytest.raises(InputError, match="row 1 has one label"):
-        read(paths, tmp_path)
-
-
-def test_files_of_unknown_language_are_not_mixed_up(tmp_path: Path) -> None:
-    paths = corpus(tmp_path)
-    nameless = Path(paths[0]).rename(tmp_path / "train.tsv")
-    with pytest.raises(InputError, match="does not tell its language"):
-        read([str(nameless), paths[1]], tmp_path)
 
 
 @pytest.mark.parametrize("label", ["neutral", "contradiction"])
