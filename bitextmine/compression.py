@@ -1,11 +1,14 @@
-"""Bytes of a file, whatever it is compressed with, and the lines in them."""
+"""Any compression, reading and writing: bytes of a file, and the lines in them."""
 
 import bz2
+import gzip
 import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +17,7 @@ import zstandard
 
 from bitextmine.config import STDIN
 from bitextmine.errors import InputError
+from bitextmine.files import ByteSink
 
 CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 16 << 20  # a longer line is rejected without ever being held in memory
@@ -22,14 +26,59 @@ SLICE_BYTES = 512  # fed to a decompressor at once: what comes out is bounded by
 
 _BOM = b"\xef\xbb\xbf"
 _SKIPPABLE = b"\x2a\x4d\x18"  # after a first byte of 0x50 to 0x5f: a zstd frame of metadata
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
-_SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".xz": "xz", ".bz2": "bzip2"}
-_DECOMPRESSORS: dict[str, Callable[[], Any]] = {
-    "gzip": lambda: zlib.decompressobj(wbits=31),
-    "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
-    "xz": lzma.LZMADecompressor,
-    "bzip2": bz2.BZ2Decompressor,
-}
+
+
+@dataclass(frozen=True)
+class _Compression:
+    """How a compression is recognised, undone and done."""
+
+    name: str  # for messages
+    suffix: str  # of a file to be written, to the letter; of one to be read, in any case
+    magic: bytes
+    decompressor: Callable[[], Any]
+    compressor: Callable[[BinaryIO], AbstractContextManager[ByteSink]]
+    padded: bool = False  # whether zeros may lie between two frames
+
+
+# Nothing that is written depends on time or place: no file name, no date.
+_ZSTD = _Compression(
+    name="zstd",
+    suffix=".zst",
+    magic=b"\x28\xb5\x2f\xfd",
+    decompressor=lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
+    compressor=lambda file: zstandard.ZstdCompressor(write_checksum=True).stream_writer(
+        file, closefd=False
+    ),
+)
+_COMPRESSIONS = (
+    _Compression(
+        name="gzip",
+        suffix=".gz",
+        magic=b"\x1f\x8b",
+        decompressor=lambda: zlib.decompressobj(wbits=31),
+        # Level 6 is what the command gzip takes.
+        compressor=lambda file: gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0),
+        padded=True,
+    ),
+    _ZSTD,
+    _Compression(
+        name="xz",
+        suffix=".xz",
+        magic=b"\xfd7zXZ\x00",
+        decompressor=lzma.LZMADecompressor,
+        compressor=partial(lzma.LZMAFile, mode="wb"),
+        padded=True,
+    ),
+    _Compression(
+        name="bzip2",
+        suffix=".bz2",
+        magic=b"BZh",
+        decompressor=bz2.BZ2Decompressor,
+        compressor=partial(bz2.BZ2File, mode="wb"),
+    ),
+)
+_WRITTEN = {compression.suffix: compression for compression in _COMPRESSIONS}
+_READ = {**_WRITTEN, ".zstd": _ZSTD}  # a name that others give
 
 
 @contextmanager
@@ -83,6 +132,29 @@ def raw_lines(
     return _split_lines(_without_bom(path, _decompressed(path, chunks)))
 
 
+@contextmanager
+def compressed(file: BinaryIO, suffix: str) -> Iterator[ByteSink]:
+    """Compress what is written to a file as the suffix of its name says, if it says so.
+
+    Parameters
+    ----------
+    file : binary file
+        Stays open.
+    suffix : str
+        ".zst" and so on; any that `is_compressed` does not know leaves the bytes as they are.
+    """
+    if suffix not in _WRITTEN:
+        yield file
+        return
+    with _WRITTEN[suffix].compressor(file) as sink:
+        yield sink
+
+
+def is_compressed(suffix: str) -> bool:
+    """Tell whether `compressed` compresses files whose names end like this."""
+    return suffix in _WRITTEN
+
+
 def _chunks(file: BinaryIO, path: str, on_bytes: Callable[[bytes], object]) -> Iterator[bytes]:
     while True:
         try:
@@ -101,15 +173,15 @@ def _chunks(file: BinaryIO, path: str, on_bytes: Callable[[bytes], object]) -> I
 def _decompressed(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Undo the compression that the first bytes tell; several frames or members are one text."""
     head = next(chunks, b"")
-    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    kind = next((kind for kind in _COMPRESSIONS if head.startswith(kind.magic)), None)
     if head[1:4] == _SKIPPABLE and head[0] >> 4 == 5:
-        kind = "zstd"  # a frame of metadata, as pzstd writes first
-    claimed = _SUFFIXES.get(Path(path).suffix.lower())
+        kind = _ZSTD  # a frame of metadata, as pzstd writes first
+    claimed = _READ.get(Path(path).suffix.lower())
     if kind is None:
         if claimed and head:
             raise InputError(
-                f"{path}: byte 0: the name says {claimed}, but the content ({head[:4].hex(' ')} …)"
-                " is not compressed in any known way",
+                f"{path}: byte 0: the name says {claimed.name}, but the content "
+                f"({head[:4].hex(' ')} …) is not compressed in any known way",
                 hint="the file is damaged, or is plain text and should be renamed",
             )
         yield head
@@ -118,7 +190,7 @@ def _decompressed(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from _frames(path, kind, head, chunks)
 
 
-def _frames(path: str, kind: str, head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _frames(path: str, kind: _Compression, head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Decompress frame after frame, and give out about as much at a time as is read."""
     offset = 0  # compressed bytes before this chunk
     frame: Any = None
@@ -129,12 +201,12 @@ def _frames(path: str, kind: str, head: bytes, chunks: Iterator[bytes]) -> Itera
         while start < len(chunk):
             piece = chunk[start : start + SLICE_BYTES]
             if frame is None:
-                padding = len(piece) - len(piece.lstrip(b"\0")) if kind in ("gzip", "xz") else 0
-                if padding:  # legal between members
+                padding = len(piece) - len(piece.lstrip(b"\0")) if kind.padded else 0
+                if padding:
                     start += padding
                     continue
-                frame = _DECOMPRESSORS[kind]()
-            problem = f"{path}: corrupt {kind} data after byte {offset + start:,}"
+                frame = kind.decompressor()
+            problem = f"{path}: corrupt {kind.name} data after byte {offset + start:,}"
             for text in _decompress(frame, piece, problem):
                 held.append(text)
                 n_held += len(text)
@@ -147,7 +219,8 @@ def _frames(path: str, kind: str, head: bytes, chunks: Iterator[bytes]) -> Itera
     yield b"".join(held)
     if frame is not None:
         raise InputError(
-            f"{path}: truncated: the {kind} data ends at byte {offset:,} in the middle of a frame",
+            f"{path}: truncated: the {kind.name} data ends at byte {offset:,} "
+            "in the middle of a frame",
             hint="the file is incomplete; fetch or make it again",
         )
 

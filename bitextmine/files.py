@@ -16,12 +16,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from bitextmine.errors import OutputError, WorkdirError
+
+
+class ByteSink(Protocol):
+    """Anything that takes bytes."""
+
+    def write(self, content: bytes, /) -> object:
+        """Take all of the content."""
+        ...
 
 
 @contextmanager

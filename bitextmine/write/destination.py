@@ -1,19 +1,16 @@
 """From a stream of pairs to stdout or to files, which appear whole or not at all."""
 
-import bz2
 import errno
-import gzip
-import lzma
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-import zstandard
-
+from bitextmine.compression import compressed, is_compressed
 from bitextmine.errors import OutputError, UsageError
+from bitextmine.files import ByteSink as ByteSink
 from bitextmine.files import atomic_write, explained_write
 from bitextmine.write.jsonl import jsonl_format
 from bitextmine.write.options import OutputOptions
@@ -22,15 +19,6 @@ from bitextmine.write.tables import laser_format, moses_formats, tsv_format
 from bitextmine.write.tmx import tmx_format
 
 _MOST_LINKS = 40  # as the system follows; more is a loop
-_COMPRESSIONS = (".gz", ".zst", ".xz", ".bz2")
-
-
-class ByteSink(Protocol):
-    """Anything that takes bytes."""
-
-    def write(self, content: bytes, /) -> object:
-        """Take all of the content."""
-        ...
 
 
 def write_pairs(pairs: Iterable[Pair], sink: ByteSink, options: OutputOptions) -> int:
@@ -96,7 +84,7 @@ def save_pairs(pairs: Iterable[Pair], out: Path, options: OutputOptions) -> int:
     with explained_write(out), ExitStack() as commits:
         files = [commits.enter_context(_opened(path)) for path in paths]
         with ExitStack() as streams:
-            sinks = [streams.enter_context(_compressed(file, out.suffix)) for file in files]
+            sinks = [streams.enter_context(compressed(file, out.suffix)) for file in files]
             n_pairs = _stream(pairs, list(zip(sinks, formats.values(), strict=True)))
         for file in files:
             _sync(file)  # a full disk must show before the first file gets its name
@@ -166,7 +154,7 @@ def open_output(path: Path) -> Iterator[ByteSink]:
     with (
         explained_write(path),
         _opened(path) as file,
-        _compressed(file, path.suffix) as sink,
+        compressed(file, path.suffix) as sink,
     ):
         yield sink
 
@@ -207,7 +195,7 @@ def _utf8(text: str) -> bytes:
 
 def _destination(out: Path, ending: str) -> Path:
     """Put the ending before the suffix of the compression, if there is one."""
-    if out.suffix in _COMPRESSIONS:
+    if is_compressed(out.suffix):
         return out.with_name(f"{out.stem}{ending}{out.suffix}")
     return out.with_name(f"{out.name}{ending}")
 
@@ -234,27 +222,6 @@ def _is_among_devices(path: Path) -> bool:
     """Tell by the name alone: /dev/shm holds ordinary files, in memory."""
     in_dev = path.is_relative_to("/dev") and not path.is_relative_to("/dev/shm")
     return in_dev or path.is_relative_to("/proc")
-
-
-@contextmanager
-def _compressed(file: BinaryIO, suffix: str) -> Iterator[ByteSink]:
-    """Compress what is written, with nothing in the file that depends on time or place."""
-    match suffix:
-        case ".gz":  # level 6 is what the command gzip takes
-            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as sink:
-                yield sink
-        case ".zst":
-            compressor = zstandard.ZstdCompressor(write_checksum=True)
-            with compressor.stream_writer(file, closefd=False) as sink:
-                yield sink
-        case ".xz":
-            with lzma.LZMAFile(file, "wb") as sink:
-                yield sink
-        case ".bz2":
-            with bz2.BZ2File(file, "wb") as sink:
-                yield sink
-        case _:
-            yield file
 
 
 def _sync(file: BinaryIO) -> None:
