@@ -96,7 +96,7 @@ def is_abandoned(path: Path) -> bool:
 def _machine() -> str:
     """Name what a process number belongs to: the node, and the namespace of its processes."""
     node = re.sub(r"[^A-Za-z0-9-]", "-", os.uname().nodename)[:40]
-    return f"{node}-{os.stat('/proc/self/ns/pid').st_ino:x}"
+    return f"{node}-{Path('/proc/self/ns/pid').stat().st_ino:x}"
 
 
 def _started(process: int) -> str:

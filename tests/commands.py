@@ -1,13 +1,23 @@
 """Running commands as tests do."""
 
+import sys
+
 from click.testing import CliRunner, Result
 
 from bitextmine.cli.main import main
+
+PROGRAM = [sys.executable, "-m", "bitextmine"]
 
 
 def run(*args: object, stdin: bytes = b"") -> Result:
     """Run a command in this process, with stdout and stderr apart."""
     return CliRunner().invoke(main, [str(arg) for arg in args], input=stdin)
+
+
+def mine_toy(src: object, tgt: object, *more: object, stdin: bytes = b"") -> Result:
+    """Mine two files with the toy encoder, which a test has registered."""
+    langs = ("--src-lang", "de", "--tgt-lang", "en")
+    return run("mine", "--src", src, "--tgt", tgt, "--model", "toy", *langs, *more, stdin=stdin)
 
 
 def explained(result: Result, code: int = 1) -> str:

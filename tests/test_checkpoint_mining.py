@@ -190,22 +190,3 @@ def test_an_interrupt_ends_all_workers_and_the_run_goes_on_later(tmp_path: Path)
     assert not (tmp_path / "work" / "encode.done.json").exists()
     again = subprocess.run(command, capture_output=True, check=False)
     assert again.returncode == 0, again.stderr
-
-
-def test_a_damaged_model_does_not_hide_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BITEXTMINE_MODELS", str(tmp_path))
-    (tmp_path / "labse").mkdir()
-    (tmp_path / "labse" / "bitextmine.json").write_text("garbage")
-    listed = run("models")
-    assert listed.exit_code == 0
-    assert "damaged: cannot read" in listed.stdout
-
-
-def test_models_lists_what_can_be_pulled() -> None:
-    listed = run("models").stdout
-    for name in ("use-m3", "e5-small", "m-st5", "labse", "bge-m3"):
-        assert f"\n{name}: " in f"\n{listed}"
-    assert "CC-BY-NC-4.0" in listed
-    assert "bitextmine models pull m-st5" in listed

@@ -1,4 +1,4 @@
-"""The commands of evaluation: `eval tatoeba`, `bucc`, `xsts`, `xsim`."""
+"""The commands of evaluation: `eval tatoeba`, `bucc`, `xsts`, `xsim`, and their flags."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,13 +6,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bitextmine.cli.flags import COMPUTING, FILE, TALK, THREADS, options
+from bitextmine.cli.flags import COMPUTING, FILE, TALK, THREADS, flag, options
 from bitextmine.cli.terminal import HintingGroup, ManyValues, start
 from bitextmine.config import EncodeConfig, OutputConfig, SelectConfig
 
-_FORMATS = ("table", "json", "csv")
+if TYPE_CHECKING:
+    from bitextmine.evaluation.report import Report
+    from bitextmine.evaluation.trials import NamedModel
 
-MODEL = [
+
+@click.group(name="eval", cls=HintingGroup)
+def evaluate() -> None:
+    """Measure models on public test sets.
+
+    \b
+    bitextmine eval tatoeba --model use-m3 --data tatoeba/v1 --langs 14
+    bitextmine eval xsts --model use-m3 --model ./my-model --data Sts2017
+
+    To mine a language, xsim on two aligned files of it tells most, and bucc whatever
+    has gold pairs; tatoeba has short sentences in 112 languages, for comparison with
+    published figures; xsts is about similar meaning, not about translation.
+
+    No test set is downloaded: the help of each command tells where its files come
+    from. Models read sentences as long as they can; --max-length 32 is what mSimCSE's
+    evaluation read, and is here only to compare with it: it cuts real sentences.
+    bucc encodes on all devices, the others on the first.
+    """
+
+
+MODELS = [
     click.option(
         "--model",
         "models",
@@ -27,7 +49,7 @@ REPORT = [
     click.option(
         "--format",
         "form",
-        type=click.Choice(_FORMATS),
+        type=click.Choice(("table", "json", "csv")),
         default="table",
         show_default=True,
         help="table: for people. json: with all details. csv: one row a model and line.",
@@ -46,10 +68,6 @@ REPORT = [
         help="Keep the figures in this file as well, as JSON, with a run card beside it.",
     ),
 ]
-
-if TYPE_CHECKING:
-    from bitextmine.evaluation.report import Report
-    from bitextmine.evaluation.trials import NamedModel
 
 
 class _Run:
@@ -76,7 +94,6 @@ class _Run:
         self._out: Path | None = flags.pop("out")
         self._save: Path | None = flags.pop("save")
         self._config = EncodeConfig(**flags)
-        self._config.check_encoding()
 
     def written(self) -> list[Path]:
         """Return the files that `finish` writes."""
@@ -117,27 +134,8 @@ class _Run:
             )
 
 
-@click.group(name="eval", cls=HintingGroup)
-def evaluate() -> None:
-    """Measure models on public test sets.
-
-    \b
-    bitextmine eval tatoeba --model use-m3 --data tatoeba/v1 --langs 14
-    bitextmine eval xsts --model use-m3 --model ./my-model --data Sts2017
-
-    To mine a language, xsim on two aligned files of it tells most, and bucc whatever
-    has gold pairs; tatoeba has short sentences in 112 languages, for comparison with
-    published figures; xsts is about similar meaning, not about translation.
-
-    No test set is downloaded: the help of each command tells where its files come
-    from. Models read sentences as long as they can; --max-length 32 is what mSimCSE's
-    evaluation read, and is here only to compare with it: it cuts real sentences.
-    bucc encodes on all devices, the others on the first.
-    """
-
-
 @evaluate.command(cls=ManyValues)
-@options(MODEL)
+@options(MODELS)
 @click.option("--data", type=FILE, required=True, help="Folder with tatoeba.deu-eng.deu and so on.")
 @click.option(
     "--langs",
@@ -173,18 +171,17 @@ def tatoeba(*, data: Path, langs: str, **flags: Any) -> None:
 
 
 @evaluate.command(cls=ManyValues)
-@options(MODEL)
+@options(MODELS)
 @click.option("--src", type=FILE, required=True, help="Source sentences: id<TAB>sentence.")
 @click.option("--tgt", type=FILE, required=True, help="Target sentences, likewise.")
 @click.option("--gold", type=FILE, required=True, help="True pairs: src id<TAB>tgt id.")
 @click.option("--tune-src", type=FILE, help="Another task, to tune the threshold on: src …")
 @click.option("--tune-tgt", type=FILE, help="… tgt …")
 @click.option("--tune-gold", type=FILE, help="… and gold; give all three.")
-@click.option(
+@flag(
     "--threshold",
-    type=float,
+    "Count pairs of this ratio margin or more. Default: each model's own.",
     metavar="T",
-    help="Count pairs of this ratio margin or more. Default: each model's own.",
 )
 @click.option(
     "--protocol",
@@ -220,7 +217,7 @@ def bucc(*, threshold: float | None, protocol: Any, curve: Path | None, **flags:
     from bitextmine.evaluation.bucc_task import read_task, read_tuning_task
     from bitextmine.evaluation.threshold_curve import check_curve, save_curve
 
-    SelectConfig(threshold=threshold).check_selecting()
+    threshold = SelectConfig(threshold=threshold).threshold  # refuses what is no number
     paths = run.others
     inputs = tuple(str(path) for path in paths.values() if path is not None)
     if curve is not None:
@@ -237,7 +234,7 @@ def bucc(*, threshold: float | None, protocol: Any, curve: Path | None, **flags:
 
 
 @evaluate.command(cls=ManyValues)
-@options(MODEL)
+@options(MODELS)
 @click.option("--data", type=FILE, required=True, help="Folder with the tracks of STS 2017.")
 @options(COMPUTING, THREADS, REPORT, TALK)
 def xsts(*, data: Path, **flags: Any) -> None:
@@ -264,7 +261,7 @@ def xsts(*, data: Path, **flags: Any) -> None:
 
 
 @evaluate.command(cls=ManyValues)
-@options(MODEL)
+@options(MODELS)
 @click.option(
     "--src",
     type=FILE,

@@ -1,13 +1,14 @@
-"""Every flag of the command line, in groups that the commands share."""
+"""Flags that several commands share, each drawn from the field of a config that it fills."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from bitextmine import config as choices
-from bitextmine.config import Dtype, MineConfig, Pooling
+from bitextmine.config import COLUMNS, Config, MineConfig, field_types, search_method
 from bitextmine.machine import parse_devices, parse_memory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -26,232 +27,213 @@ def options(*groups: Sequence[Callable[[Command], Command]]) -> Callable[[Comman
     return decorate
 
 
-def choice_of(kind: Any) -> click.Choice[str]:
-    """Offer the values of a Literal."""
-    return click.Choice(list(get_args(kind)))
+def flag(
+    name: str,
+    help_text: str,
+    *,
+    config: type[Config] = MineConfig,
+    short: str | None = None,
+    parse: Callable[[str], Any] | None = None,
+    **also: Any,
+) -> Callable[[Command], Command]:
+    """Return the flag that fills a field of a config, with the field's type and default.
+
+    Parameters
+    ----------
+    name : str
+        As the field is called: ``--max-chars``; with a second name that turns a switch off,
+        ``--compile/--no-compile``.
+    help_text : str
+        What ``--help`` says of it.
+    config : type
+        Whose field it is.
+    short : str or None
+        One more name, of one letter.
+    parse : callable or None
+        What makes the field's value of the text that was given, where the type alone does not
+        tell: "" is then what nobody gave.
+    **also
+        What click takes besides, or instead of what the field tells.
+    """
+    field_name = name.partition("/")[0].lstrip("-").replace("-", "_")
+    default = {item.name: item.default for item in fields(config)}[field_name]
+    (kind,) = (kind for kind in field_types(config)[field_name] if kind is not NoneType)
+    told: dict[str, Any] = _click_type(kind) if parse is None else {"type": parse}
+    if default is MISSING or also.get("required"):
+        told["required"] = True
+    else:
+        told["default"] = default if parse is None or isinstance(default, str) else ""
+        # One that stands for another choice, such as 0 or None, is for the help text to tell.
+        told["show_default"] = bool(default) and not isinstance(default, bool)
+    return click.option(*filter(None, (short, name)), help=help_text, **told | also)
 
 
-def _devices(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    return parse_devices(value) if value else ()
+def _click_type(kind: Any) -> dict[str, Any]:
+    """Say a field's type in click's words."""
+    if get_origin(kind) is Literal:
+        return {"type": click.Choice(get_args(kind))}
+    if get_origin(kind) is tuple:
+        return {"multiple": True}
+    if kind is bool:
+        return {"is_flag": True}
+    return {"type": FILE if kind is Path else kind}
 
 
-def _search(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    return choices.search_method(value)
+def names(text: str) -> tuple[str, ...]:
+    """Split what is joined by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _memory(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    return parse_memory(value) if value else 0
+def _devices(text: str) -> tuple[str, ...]:
+    return parse_devices(text) if text else MineConfig.devices
 
 
-D = MineConfig  # its class attributes are the defaults
+def _memory(text: str) -> int:
+    return parse_memory(text) if text else MineConfig.memory
+
 
 INPUT = [
-    click.option(
+    flag(
         "--src",
-        multiple=True,
-        required=True,
+        "Source sentences, one a line: files, globs, or - for stdin. Plain or .zst .gz .xz .bz2.",
         metavar="FILE…",
-        help="Source sentences, one a line: files, globs, or - for stdin. Plain or "
-        ".zst .gz .xz .bz2.",
     ),
-    click.option(
-        "--tgt", multiple=True, required=True, metavar="FILE…", help="Target sentences, likewise."
-    ),
-    click.option(
-        "--input-format",
-        type=choice_of(choices.InputFormat),
-        default=D.input_format,
-        show_default=True,
-        help="text: a sentence a line. ids: id<TAB>sentence, as in BUCC.",
-    ),
-    click.option(
+    flag("--tgt", "Target sentences, likewise.", metavar="FILE…"),
+    flag("--input-format", "text: a sentence a line. ids: id<TAB>sentence, as in BUCC."),
+    flag(
         "--src-field",
-        default=D.src_field,
+        "Column (tsv, from 1; default 1) or key (jsonl, parquet; default text)"
+        " of the source sentences.",
         metavar="NAME",
-        help="Column (tsv, from 1; default 1) or key (jsonl, parquet; default text) "
-        "of the source sentences.",
     ),
-    click.option(
+    flag(
         "--tgt-field",
-        default=D.tgt_field,
+        "The same for the target sentences; default: as --src-field.",
         metavar="NAME",
-        help="The same for the target sentences; default: as --src-field.",
     ),
-    click.option(
-        "--id-field",
-        default=D.id_field,
-        metavar="NAME",
-        help="Column or key of your own sentence ids.",
-    ),
-    click.option(
-        "--min-chars",
-        type=int,
-        default=D.min_chars,
-        show_default=True,
-        help="Reject shorter sentences.",
-    ),
-    click.option(
-        "--max-chars",
-        type=int,
-        default=D.max_chars,
-        show_default=True,
-        help="Reject longer sentences.",
-    ),
-    click.option(
-        "--on-invalid",
-        type=choice_of(choices.InvalidText),
-        default=D.on_invalid,
-        show_default=True,
-        help="What to do with a line that is not valid UTF-8.",
-    ),
-    click.option(
-        "--shard-size",
-        type=int,
-        default=D.shard_size,
-        show_default=True,
-        metavar="N",
-        help="Sentences a shard, about. Never changes the pairs.",
-    ),
-]
-
-CHOICE = [
-    click.option(
-        "--model",
-        metavar="MODEL",
-        default=D.model,
-        show_default=True,
-        help="auto, a name from `bitextmine models`, a folder, or a hub id (owner/name).",
-    ),
-    click.option(
-        "--src-lang",
-        default=D.src_lang,
-        metavar="CODE",
-        help="Language of the source side (de, deu, zh-TW …); found out if not given.",
-    ),
-    click.option(
-        "--tgt-lang", default=D.tgt_lang, metavar="CODE", help="Language of the target side."
-    ),
+    flag("--id-field", "Column or key of your own sentence ids.", metavar="NAME"),
+    flag("--min-chars", "Reject shorter sentences."),
+    flag("--max-chars", "Reject longer sentences."),
+    flag("--on-invalid", "What to do with a line that is not valid UTF-8."),
+    flag("--shard-size", "Sentences a shard, about. Never changes the pairs.", metavar="N"),
 ]
 
 DEVICES = [
-    click.option(
+    flag(
         "--devices",
-        default="",
-        callback=_devices,
+        "Where to compute: cpu, cuda, cuda:0,1 … Default: every visible GPU, else the CPU.",
+        parse=_devices,
         metavar="LIST",
-        help="Where to compute: cpu, cuda, cuda:0,1 … Default: every visible GPU, else the CPU.",
     ),
 ]
 
 COMPUTING = [
     *DEVICES,
-    click.option(
+    flag(
         "--dtype",
-        type=choice_of(Dtype),
-        default=D.dtype,
-        show_default=True,
-        help="Of a checkpoint's matrix products; auto: bfloat16 on a GPU, float32 on a CPU.",
+        "Of a checkpoint's matrix products; auto: bfloat16 on a GPU, float32 on a CPU.",
     ),
-    click.option(
+    flag(
         "--prompt",
-        default=D.prompt,
+        'Put before every sentence ("query: "); default: what the checkpoint says.',
         metavar="TEXT",
-        help='Put before every sentence ("query: "); default: what the checkpoint says.',
     ),
-    click.option(
+    flag(
         "--max-length",
-        type=int,
-        default=D.max_length,
+        "Tokens read of a sentence; default: what the checkpoint says.",
         metavar="N",
-        help="Tokens read of a sentence; default: what the checkpoint says.",
     ),
-    click.option(
-        "--pooling",
-        type=choice_of(Pooling),
-        default=D.pooling,
-        help="From tokens to a vector; default: what the checkpoint says, else mean.",
-    ),
-    click.option(
+    flag("--pooling", "From tokens to a vector; default: what the checkpoint says, else mean."),
+    flag(
         "--batch-tokens",
-        type=int,
-        default=D.batch_tokens,
+        "Tokens computed at once; 0, the default, chooses by device.",
         metavar="N",
-        help="Tokens computed at once; 0, the default, chooses by device.",
     ),
-    click.option(
+    flag(
         "--compile/--no-compile",
-        default=D.compile,
-        help="Compile a checkpoint for the GPU (a minute at the start, then faster).",
+        "Compile a checkpoint for the GPU (a minute at the start, then faster).",
     ),
-    click.option(
-        "--trust-remote-code",
-        is_flag=True,
-        help="Run Python code that comes with the checkpoint.",
-    ),
+    flag("--trust-remote-code", "Run Python code that comes with the checkpoint."),
 ]
 
-STORING = [
-    click.option(
+ENCODER = [
+    flag(
+        "--model",
+        "auto, a name from `bitextmine models`, a folder, or a hub id (owner/name).",
+        metavar="MODEL",
+    ),
+    flag(
+        "--src-lang",
+        "Language of the source side (de, deu, zh-TW …); found out if not given.",
+        metavar="CODE",
+    ),
+    flag("--tgt-lang", "Language of the target side.", metavar="CODE"),
+    *COMPUTING,
+    flag(
         "--dim",
-        type=int,
-        default=D.dim,
+        "Keep N dimensions of the vectors (PCA of a sample): less disk, faster search.",
         metavar="N",
-        help="Keep N dimensions of the vectors (PCA of a sample): less disk, faster search.",
     ),
-    click.option(
-        "--store",
-        type=choice_of(choices.Store),
-        default=D.store,
-        show_default=True,
-        help="Number format of the vectors on disk; int8 halves them.",
-    ),
-]
-
-ENCODER = [*CHOICE, *COMPUTING, *STORING]
-
-THREADS = [
-    click.option(
-        "--threads",
-        type=int,
-        default=D.threads,
-        metavar="N",
-        help="Processor cores to use; 0, the default, is all that this job may use.",
-    ),
-]
-
-SEED = [
-    click.option(
-        "--seed",
-        type=int,
-        default=D.seed,
-        show_default=True,
-        help="Of every sample: to find out languages, to fit --dim, to train an index.",
-    ),
-]
-
-MEMORY = [
-    click.option(
-        "--memory",
-        default="",
-        callback=_memory,
-        metavar="SIZE",
-        help="Main memory to take at most, the encoder aside: 8G … Default: half of what the"
-        " machine or the job has.",
-    ),
+    flag("--store", "Number format of the vectors on disk; int8 halves them."),
 ]
 
 SEARCH = [
-    click.option(
-        "-k", "k", type=int, default=D.k, show_default=True, help="Neighbours a sentence."
-    ),
-    click.option(
+    flag("-k", "Neighbours a sentence."),
+    flag(
         "--search",
-        default=D.search,
-        callback=_search,
-        show_default=True,
-        metavar="METHOD",
-        help="exact, ivf, hnsw, a FAISS factory string (IVF4096,Flat), or auto: exact, unless"
+        "exact, ivf, hnsw, a FAISS factory string (IVF4096,Flat), or auto: exact, unless"
         " that would take hours and an index would not.",
+        parse=search_method,
+        metavar="METHOD",
+    ),
+]
+
+SELECT = [
+    flag("--margin", "How a pair is scored against its neighbourhoods."),
+    flag("--retrieval", "Which candidates become pairs; max is one-to-one."),
+    flag(
+        "--threshold",
+        "Drop pairs that score less. Default: the encoder's own, about 90 % precision.",
+        metavar="T",
+    ),
+    flag("--top", "Keep the N best pairs at most.", metavar="N"),
+]
+
+OUTPUT = [
+    flag(
+        "--out",
+        "Write here instead of stdout; compressed if it ends in .zst .gz .xz .bz2.",
+        short="-o",
+    ),
+    flag("--format", "laser: score<TAB>src<TAB>tgt, no header."),
+    flag(
+        "--columns",
+        f"Columns of --format tsv, from {', '.join(COLUMNS)}.",
+        parse=names,
+        metavar="A,B,…",
+    ),
+    flag("--rejects", "Write every rejected or duplicate line here, with the reason."),
+]
+
+SEED = [
+    flag("--seed", "Of every sample: to find out languages, to fit --dim, to train an index."),
+]
+
+MEMORY = [
+    flag(
+        "--memory",
+        "Main memory to take at most, the encoder aside: 8G … Default: half of what the"
+        " machine or the job has.",
+        parse=_memory,
+        metavar="SIZE",
+    ),
+]
+
+THREADS = [
+    flag(
+        "--threads",
+        "Processor cores to use; 0, the default, is all that this job may use.",
+        metavar="N",
     ),
 ]
 
@@ -263,66 +245,4 @@ TALK = [
 
 def workdir_option(help_text: str, *, required: bool) -> list[Callable[[Command], Command]]:
     """Return the flag of the work directory, which means something else to every command."""
-    return [click.option("--workdir", type=FILE, required=required, help=help_text)]
-
-
-def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip())
-
-
-SELECT = [
-    click.option(
-        "--margin",
-        type=choice_of(choices.Margin),
-        default=D.margin,
-        show_default=True,
-        help="How a pair is scored against its neighbourhoods.",
-    ),
-    click.option(
-        "--retrieval",
-        type=choice_of(choices.Retrieval),
-        default=D.retrieval,
-        show_default=True,
-        help="Which candidates become pairs; max is one-to-one.",
-    ),
-    click.option(
-        "--threshold",
-        type=float,
-        default=None,
-        metavar="T",
-        help="Drop pairs that score less. Default: the encoder's own, about 90 % precision.",
-    ),
-    click.option(
-        "--top", type=int, default=None, metavar="N", help="Keep the N best pairs at most."
-    ),
-]
-
-OUTPUT = [
-    click.option(
-        "-o",
-        "--out",
-        type=FILE,
-        default=None,
-        help="Write here instead of stdout; compressed if it ends in .zst .gz .xz .bz2.",
-    ),
-    click.option(
-        "--format",
-        type=choice_of(choices.OutputFormat),
-        default=D.format,
-        show_default=True,
-        help="laser: score<TAB>src<TAB>tgt, no header.",
-    ),
-    click.option(
-        "--columns",
-        default="",
-        callback=_columns,
-        metavar="A,B,…",
-        help=f"Columns of --format tsv, from {', '.join(choices.COLUMNS)}.",
-    ),
-    click.option(
-        "--rejects",
-        type=FILE,
-        default=None,
-        help="Write every rejected or duplicate line here, with the reason.",
-    ),
-]
+    return [flag("--workdir", help_text, required=required)]

@@ -1,4 +1,4 @@
-"""The command line: flags become a config at once, then one library call.
+"""The commands that mine: flags become a config at once, then one library call.
 
 Nothing heavy is imported here, so that ``--help`` and completion answer at once.
 """
@@ -15,7 +15,6 @@ from bitextmine.cli.evaluate import evaluate
 from bitextmine.cli.flags import (
     DEVICES,
     ENCODER,
-    FILE,
     INPUT,
     MEMORY,
     OUTPUT,
@@ -27,9 +26,10 @@ from bitextmine.cli.flags import (
     options,
     workdir_option,
 )
+from bitextmine.cli.models import models
 from bitextmine.cli.terminal import HintingGroup, ManyValues, say, start
-from bitextmine.cli.train import merge, train
-from bitextmine.config import M_ST5_ADAPTER, M_ST5_BASE, MineConfig
+from bitextmine.cli.train import train
+from bitextmine.config import MineConfig
 from bitextmine.version import __version__
 
 
@@ -106,84 +106,7 @@ def _summarise(card: dict[str, Any], out: Path | None) -> None:
         say("hint", "no pair reaches the threshold; look at them all with --threshold 0", fg="cyan")
 
 
-@main.group(invoke_without_command=True, cls=HintingGroup)
-@click.pass_context
-def models(ctx: click.Context) -> None:
-    """List the encoders and whether they are ready; fetch them.
-
-    \b
-    bitextmine models
-    bitextmine models pull m-st5
-    bitextmine models export e5-small --out DIR
-    """
-    if ctx.invoked_subcommand is not None:
-        return
-
-    from bitextmine.listing import model_listing
-
-    click.echo(model_listing())
-
-
-@models.command()
-@click.argument("name", metavar="MODEL")
-@click.option("--out", type=FILE, default=None, help="Write here. Default: where --model looks.")
-@click.option(
-    "--base",
-    metavar="MODEL",
-    default=M_ST5_BASE,
-    show_default=True,
-    help="What the adapter of m-st5 was trained on: a hub id or a folder.",
-)
-@click.option(
-    "--adapter",
-    metavar="MODEL",
-    default=M_ST5_ADAPTER,
-    show_default=True,
-    help="The adapter of m-st5: a hub id or a folder.",
-)
-@options(TALK)
-def pull(
-    *, name: str, out: Path | None, base: str, adapter: str, quiet: bool, verbose: bool
-) -> None:
-    """Fetch a model, so that it runs without internet.
-
-    \b
-    bitextmine models pull m-st5
-    bitextmine models pull m-st5 --out "$SCRATCH/m-st5"       # then: --model "$SCRATCH/m-st5"
-    bitextmine models pull m-st5 --base ./mt5-xxl --adapter ./m-ST5
-    bitextmine models pull labse
-
-    m-st5 is made of the encoder of mT5-xxl (50 GB to fetch) and a LoRA adapter; they
-    are merged into 11 GB, with about 7 GB of memory. An interrupted pull goes on with
-    the files and merged parts that are still missing.
-    """
-    start(quiet=quiet, verbose=verbose)
-
-    from bitextmine.models.pull import pull as run
-
-    folder = run(name, out=out, base=base, adapter=adapter)
-    if not quiet:
-        click.echo(f"{name} is in {folder}", err=True)
-
-
-@models.command()
-@click.argument("name", type=click.Choice(["e5-small"]))
-@click.option("--out", type=FILE, required=True, help="A new folder.")
-@options(TALK)
-def export(*, name: str, out: Path, quiet: bool, verbose: bool) -> None:
-    """Write an embedded encoder as a transformers checkpoint.
-
-    \b
-    bitextmine models export e5-small --out e5
-    bitextmine mine --model ./e5 --src de.txt --tgt en.txt > pairs.tsv
-    """
-    start(quiet=quiet, verbose=verbose)
-
-    from bitextmine.models.export_e5 import export_e5_small
-
-    export_e5_small(out)
-    if not quiet:
-        click.echo(f"{name} is in {out}", err=True)
+main.add_command(models)  # here, since help shows the commands in this order
 
 
 @main.command()
@@ -226,7 +149,6 @@ def shard(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     """
     start(quiet=quiet, verbose=verbose)
     config = choices.ShardConfig(**flags)
-    config.check_sharding()
 
     from bitextmine.pipeline import shard_workdir
 
@@ -243,7 +165,6 @@ def encode(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     """
     start(quiet=quiet, verbose=verbose)
     config = choices.EncodeConfig(**flags)
-    config.check_encoding()
 
     from bitextmine.pipeline import encode_workdir
 
@@ -261,7 +182,6 @@ def search(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     """
     start(quiet=quiet, verbose=verbose)
     config = choices.SearchConfig(**flags)
-    config.check_searching()
 
     from bitextmine.pipeline import search_workdir
 
@@ -281,7 +201,6 @@ def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
     start(quiet=quiet, verbose=verbose)
     names = {f.name: flags[f.name] for f in fields(choices.SelectConfig)}
     selecting = choices.SelectConfig(**names)
-    selecting.check_selecting()
     output = choices.OutputConfig(**{k: v for k, v in flags.items() if k not in names})
 
     from bitextmine.pipeline import select_workdir
@@ -294,4 +213,3 @@ def select(*, workdir: Path, quiet: bool, verbose: bool, **flags: Any) -> None:
 
 main.add_command(evaluate)
 main.add_command(train)
-models.add_command(merge)

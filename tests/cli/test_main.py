@@ -1,43 +1,21 @@
-"""What a person at a terminal meets: help, exit codes, errors in two lines, clean streams."""
+"""The commands that mine as a person meets them: help, errors in two lines, clean streams."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from commands import explained, run
-from toy import src_line, tgt_line
+from commands import PROGRAM, explained, mine_toy, run
 
 import bitextmine
 from bitextmine import pipeline
 from bitextmine.search import stage as search_stage
 
-COMMANDS = ("mine", "shard", "encode", "search", "select", "models", "demo")
-
-
-@pytest.fixture
-def src(tmp_path: Path) -> Path:
-    path = tmp_path / "Quelle 'ä'.txt"
-    path.write_text("".join(src_line(n) + "\n" for n in range(40)), "utf-8")
-    return path
-
-
-@pytest.fixture
-def tgt(tmp_path: Path) -> Path:
-    path = tmp_path / "target.txt"
-    path.write_text("".join(tgt_line(n) + "\n" for n in range(20, 60)), "utf-8")
-    return path
-
-
-def mine_toy(src: object, tgt: object, *more: object, stdin: bytes = b"") -> Result:
-    langs = ("--src-lang", "de", "--tgt-lang", "en")
-    return run("mine", "--src", src, "--tgt", tgt, "--model", "toy", *langs, *more, stdin=stdin)
+COMMANDS = ("mine", "shard", "encode", "search", "select", "demo")
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -80,29 +58,8 @@ def test_pairs_go_to_stdout_and_talk_to_stderr(src: Path, tgt: Path) -> None:
 
 
 @pytest.mark.usefixtures("toy")
-def test_quiet_says_nothing(src: Path, tgt: Path) -> None:
-    assert mine_toy(src, tgt, "--quiet").stderr == ""
-
-
-@pytest.mark.usefixtures("toy")
-def test_verbose_tells_what_is_decided(src: Path, tgt: Path) -> None:
-    assert "info: encoder toy" in mine_toy(src, tgt, "--verbose").stderr
-
-
-@pytest.mark.usefixtures("toy")
 def test_a_side_may_be_stdin(src: Path, tgt: Path) -> None:
     assert mine_toy("-", tgt, stdin=src.read_bytes()).stdout == mine_toy(src, tgt).stdout
-
-
-@pytest.mark.usefixtures("toy")
-def test_several_files_follow_one_flag(src: Path, tgt: Path, tmp_path: Path) -> None:
-    lines = tgt.read_text("utf-8").splitlines(keepends=True)
-    parts = [tmp_path / "p1", tmp_path / "p2"]
-    parts[0].write_text("".join(lines[:20]), "utf-8")
-    parts[1].write_text("".join(lines[20:]), "utf-8")
-    more = ("--model", "toy", "--src-lang", "de", "--tgt-lang", "en")
-    result = run("mine", "--tgt", *parts, "--src", src, *more)
-    assert result.stdout == mine_toy(src, tgt).stdout
 
 
 @pytest.mark.usefixtures("toy")
@@ -164,35 +121,6 @@ def test_damaged_lines_are_counted_and_named(src: Path, tgt: Path) -> None:
     assert result.exit_code == 0
     assert "rejected 1 line(s) as invalid_utf8 (line 41)" in result.stderr
     assert "mended 1 line(s) as control_characters (line 42)" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("flags", "told"),
-    [
-        (("-k", "0"), "-k is 0"),
-        (("--min-chars", "9", "--max-chars", "3"), "--max-chars is 3"),
-        (("--columns", "score,nothing", "--format", "tsv"), "'nothing'"),
-        (("--columns", "score"), "--columns"),
-        (("--format", "moses"), "--out PREFIX"),
-        (("--threshold", "nan"), "not a finite number"),
-        (("--threshold", "inf"), "not a finite number"),
-        (("--seed", "-1"), "--seed is -1"),
-        (("--threads", "50000"), "--threads is 50000"),
-        (("--src-field", "2"), "--src-field"),
-        (("--quiet", "--verbose"), "exclude each other"),
-        (("--threads", "-1"), "--threads is -1"),
-    ],
-)
-def test_flags_that_contradict_are_usage_errors(
-    flags: Sequence[str], told: str, src: Path, tgt: Path
-) -> None:
-    assert told in explained(run("mine", "--src", src, "--tgt", tgt, *flags), code=2)
-
-
-def test_unknown_flags_and_missing_ones_are_usage_errors(src: Path) -> None:
-    assert run("mine", "--src", src).exit_code == 2
-    assert "--retrieval" in run("mine", "--retrieval", "maximal").stderr
-    assert run("mine", "--src", "-", "--tgt", "-").exit_code == 2
 
 
 def test_an_unknown_model_is_told_with_those_there_are(src: Path, tgt: Path) -> None:
@@ -308,51 +236,6 @@ def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(
         assert result.stdout == mine_toy(src, tgt).stdout
     finally:
         subprocess.run(["umount", str(small)], check=True)
-
-
-PROGRAM = [sys.executable, "-m", "bitextmine"]
-
-
-@pytest.mark.encoder
-def test_a_reader_that_leaves_ends_the_run_quietly(tgt: Path) -> None:
-    command = [*PROGRAM, "mine", "--src", str(tgt), "--tgt", str(tgt), "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.wait(60) == 128 + signal.SIGPIPE
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
-
-
-@pytest.mark.encoder
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
-)
-def test_a_stopped_run_cleans_up_and_says_so(
-    number: signal.Signals, code: int, tgt: Path, tmp_path: Path
-) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    # An open pipe on stdin keeps the run waiting for more sentences.
-    command = [*PROGRAM, "mine", "--src", str(tgt), "--tgt", "-"]
-    environment = {**os.environ, "TMPDIR": str(scratch)}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe
-    ) as process:
-        deadline = time.monotonic() + 30
-        while not list(scratch.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert list(scratch.iterdir())
-        time.sleep(0.3)
-        process.send_signal(number)
-        assert process.wait(30) == code
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.read() == ""
-        assert "Traceback" not in process.stderr.read()
-    assert list(scratch.iterdir()) == []
 
 
 SAMPLE = Path(bitextmine.__file__).parent / "sample"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitextmine import MineConfig, mine, pipeline
+from bitextmine import MineConfig, machine, mine, pipeline
 from bitextmine.config import (
     EncodeConfig,
     OutputConfig,
@@ -158,9 +158,18 @@ def test_lists_of_another_grid_are_never_taken(
     assert len(list(encoded.neighbours("src", 0).parent.iterdir())) == 3
 
 
-def test_too_little_memory_is_told_before_the_search(encoded: Workdir) -> None:
+@pytest.fixture
+def budget_of_one_byte(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the smallest budget there is, of which the program itself leaves one byte."""
+    monkeypatch.setattr(machine, "PROGRAM_BYTES", machine.LEAST_BYTES - 1)
+    return machine.LEAST_BYTES
+
+
+def test_too_little_memory_is_told_before_the_search(
+    encoded: Workdir, budget_of_one_byte: int
+) -> None:
     with pytest.raises(UsageError, match="--memory leaves") as told:
-        search(encoded, memory=(320 << 20) + 1)
+        search(encoded, memory=budget_of_one_byte)
     assert "--memory" in told.value.hint
 
 
@@ -174,9 +183,11 @@ def test_vectors_that_have_changed_are_refused(encoded: Workdir) -> None:
     assert "encode again" in told.value.hint
 
 
-def test_a_refused_request_leaves_the_stage_free_for_another(encoded: Workdir) -> None:
+def test_a_refused_request_leaves_the_stage_free_for_another(
+    encoded: Workdir, budget_of_one_byte: int
+) -> None:
     with pytest.raises(UsageError, match="--memory leaves"):
-        search(encoded, k=64, memory=(320 << 20) + 1)
+        search(encoded, k=64, memory=budget_of_one_byte)
     search(encoded, k=4)
     assert load_neighbours(encoded, "src").k == 4
 
@@ -323,7 +334,7 @@ def test_methods_are_named_in_any_case_and_factories_are_not() -> None:
         "ivf", "exact", "ivf4,Flat",
     ]  # fmt: skip
     with pytest.raises(UsageError, match="--search is ''"):
-        SearchConfig(search="").check_searching()
+        SearchConfig(search="")
 
 
 def test_an_index_that_is_too_large_is_told_before_encoding(tmp_path: Path) -> None:

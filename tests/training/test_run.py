@@ -5,15 +5,12 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import small_models
-from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 from trainings import stop_at
 
-from bitextmine.cli.main import main
 from bitextmine.errors import EncoderError, UsageError, WorkdirError
 from bitextmine.training import run as run_module
 from bitextmine.training.choices import TrainConfig
@@ -74,22 +71,6 @@ def test_a_loss_that_is_not_a_number_stops_the_training(
         train(replace(config, model=str(broken), out=tmp_path / "out"))
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"batch_size": 1}, "a batch of one row has no negatives"),
-        ({"temperature": 0.0}, "--temperature is 0.0"),
-        ({"learning_rate": float("nan")}, "--learning-rate is nan"),
-        ({"data": ()}, "nothing to train on"),
-    ],
-)
-def test_choices_that_cannot_work_are_refused(
-    config: TrainConfig, changes: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(UsageError, match=said):
-        replace(config, **changes)
-
-
 def test_a_batch_larger_than_the_data_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a batch needs 100 triplets"):
         train(replace(config, out=tmp_path / "out", batch_size=100))
@@ -123,23 +104,3 @@ def test_a_training_beside_another_in_one_folder_is_refused(
 
 def test_a_training_without_incident_has_no_warnings_in_its_card(whole: Path) -> None:
     assert json.loads((whole / "training.json").read_bytes())["warnings"] == []
-
-
-def test_the_command_trains_and_merges(config: TrainConfig, tmp_path: Path) -> None:
-    runner = CliRunner()
-    out, model = tmp_path / "a dapter", tmp_path / "mo del"
-    flags = ["--steps", "2", "--batch-size", "4", "--cpu"]
-    files = ["--model", config.model, "--data", *config.data, "--out", str(out)]
-    told = runner.invoke(main, ["train", *files, *flags])
-    assert told.exit_code == 0, told.output
-    assert told.stdout == ""
-    assert "2 steps" in told.stderr
-    told = runner.invoke(main, ["models", "merge", str(out), "--out", str(model)])
-    assert told.exit_code == 0, told.output
-    assert (model / "model.safetensors").exists()
-
-
-def test_help_tells_where_defaults_come_from() -> None:
-    told = CliRunner().invoke(main, ["train", "--help"]).output
-    assert told.count("mSimCSE") > 5
-    assert "hosen here" in told
