@@ -17,7 +17,7 @@ from bitextmine.checkpoints.layout import (
     MODEL_WEIGHTS,
     MODULES,
     README,
-    free_bytes,
+    free_disk_bytes,
     is_weights,
     module_folders,
     needed_files,
@@ -149,7 +149,7 @@ def _has_weights(folder: Path) -> bool:
 def _check_space(hub: Any, repo: str, needed: int) -> None:
     """Refuse to begin what the disk cannot hold."""
     cache = Path(hub.constants.HF_HUB_CACHE)
-    free = free_bytes(cache)
+    free = free_disk_bytes(cache)
     if needed > free:
         raise EncoderError(
             f"{repo} needs {needed / 2**30:.1f} GiB in the cache {cache},"

@@ -183,7 +183,7 @@ def read_index(index: Path) -> dict[str, str]:
         ) from error
 
 
-def free_bytes(path: Path) -> int:
+def free_disk_bytes(path: Path) -> int:
     """Return the space left on the disk that holds, or would hold, a path."""
     while not path.exists():
         path = path.parent

@@ -27,21 +27,27 @@ from bitextmine.checkpoints.layout import (
 from bitextmine.checkpoints.torch_files import damaged, load_tensors
 from bitextmine.errors import EncoderError
 
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
+# By their names in safetensors files, in the order in which the library ranks them: in a file,
+# tensors of the last come first.
+SAFETENSORS_DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "I16": torch.int16,
+    "U16": torch.uint16,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
     "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
+    "U32": torch.uint32,
+    "F32": torch.float32,
+    "C64": torch.complex64,
+    "F64": torch.float64,
+    "I64": torch.int64,
+    "U64": torch.uint64,
 }
-_HEADER_LIMIT = 100 * 2**20  # bytes, as in the safetensors library
+_HEADER_LIMIT_BYTES = 100 * 2**20  # as in the safetensors library
 _LFS = b"version https://git-lfs.github.com/spec/"
 _OTHER_WEIGHTS = (".safetensors", ".bin", ".h5", ".msgpack", ".gguf", ".onnx")
 
@@ -98,6 +104,10 @@ class Checkpoint:
             There is no such tensor.
         """
         return self._place(name).shape
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Return the type that a tensor is stored in: as `shape`."""
+        return self._place(name).dtype
 
     def get(self, name: str) -> Tensor:
         """Read one tensor into memory of its own, in the type it is stored in.
@@ -218,7 +228,7 @@ def _safetensors_places(path: Path, file: BinaryIO) -> dict[str, Place]:
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-    if 8 + length > size or length > _HEADER_LIMIT:
+    if 8 + length > size or length > _HEADER_LIMIT_BYTES:
         raise damaged(path, "its header is cut short")
     try:
         header = json.loads(file.read(length))
@@ -236,7 +246,7 @@ def _place(path: Path, entry: Mapping[str, Any], base: int) -> Place:
     """Turn one entry of a safetensors header into a place."""
     first, last = entry["data_offsets"]
     shape = tuple(int(n) for n in entry["shape"])
-    dtype = _DTYPES[entry["dtype"]]
+    dtype = SAFETENSORS_DTYPES[entry["dtype"]]
     place = Place(path, base + first, dtype, shape, torch.empty(shape, device="meta").stride())
     if first < 0 or last - first != _extent(place) * dtype.itemsize:
         raise ValueError(f"offsets {first} to {last} for shape {shape}")

@@ -9,7 +9,8 @@ from typing import Any
 from bitextmine.checkpoints.json_files import part, read_object
 from bitextmine.errors import EncoderError
 
-SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+SPIECE = "spiece.model"  # of T5 models
+SENTENCEPIECE_FILES = (SPIECE, "sentencepiece.bpe.model", "tokenizer.model")
 
 _SENTINEL = re.compile(r"▁?<extra_id_\d+>")  # of T5's training; no sentence has them
 

@@ -60,12 +60,11 @@ def test_without_a_maker_the_command_that_merges_is_named(
 @pytest.mark.usefixtures("maker")
 @pytest.mark.parametrize("missing", [M_ST5_BASE, M_ST5_ADAPTER])
 def test_a_part_that_is_not_cached_is_never_fetched_unasked(
-    missing: str, monkeypatch: pytest.MonkeyPatch
+    parts: Path, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cached = module.cached_snapshot
-    monkeypatch.setattr(
-        module, "cached_snapshot", lambda repo, **_: None if repo == missing else cached(repo)
-    )
+    cached = {M_ST5_BASE: parts / "base", M_ST5_ADAPTER: parts / "adapter"}
+    del cached[missing]
+    monkeypatch.setattr(module, "cached_snapshot", lambda repo, **_: cached.get(repo))
     with pytest.raises(EncoderError, match="m-st5 is not on this machine"):
         locate(M_ST5)
 

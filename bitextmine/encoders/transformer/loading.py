@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bitextmine.checkpoints.description import Description
 from bitextmine.checkpoints.layout import ADAPTER_CONFIG
+from bitextmine.checkpoints.model_kinds import T5_CLASSES
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.encoders.transformer.batches import Groups
 from bitextmine.encoders.transformer.flat_bert import FlatBert
@@ -20,7 +21,6 @@ from bitextmine.encoders.transformer.plain import PlainBackbone
 from bitextmine.errors import EncoderError
 from bitextmine.machine import CPU
 
-_T5_CLASSES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 _GIB = 2**30
 _WORKING_GIB = 1.5  # beside the weights: some batch, and what a GPU keeps for itself
 # A model is whole without these: heads of the pre-training task, which we do not run.
@@ -142,7 +142,7 @@ def load_model(
     transformers = importlib.import_module("transformers")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    model_class = getattr(transformers, _T5_CLASSES.get(description.model_type, "AutoModel"))
+    model_class = getattr(transformers, T5_CLASSES.get(description.model_type, "AutoModel"))
     try:
         model, found = model_class.from_pretrained(
             description.folder,
