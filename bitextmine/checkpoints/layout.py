@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bitextmine.checkpoints.json_files import damaged, read_json
+from bitextmine.checkpoints.json_files import damaged_settings, read_value
 from bitextmine.errors import EncoderError
 
 CONFIG = "config.json"
@@ -102,9 +102,9 @@ def read_modules(path: Path) -> list[tuple[str, PurePosixPath]]:
     EncoderError
         It cannot be read, is something else, or leads out of the model's folder.
     """
-    listed = read_json(path)
+    listed = read_value(path)
     if not isinstance(listed, list) or not all(isinstance(module, dict) for module in listed):
-        raise damaged(path, "is not a list of modules")
+        raise damaged_settings(path, "is not a list of modules")
     return [(_text(path, module, "type"), _folder(path, module)) for module in listed]
 
 
@@ -112,7 +112,7 @@ def _text(path: Path, module: dict[str, Any], name: str) -> str:
     """Return what a module says under a name; null is nothing."""
     value = module.get(name)
     if value is not None and not isinstance(value, str):
-        raise damaged(path, "is not a list of modules")
+        raise damaged_settings(path, "is not a list of modules")
     return value or ""
 
 

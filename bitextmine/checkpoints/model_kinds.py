@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bitextmine.checkpoints.json_files import damaged, number, read_object
+from bitextmine.checkpoints.json_files import damaged_settings, number, read_object
 from bitextmine.errors import EncoderError
 
 WEIGHTS = "model.safetensors"
@@ -57,7 +57,7 @@ def model_type_of(folder: Path, config: dict[str, Any]) -> str:
     _refuse_other_weights(folder, config)
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
-        raise damaged(folder / "config.json", "names no model_type")
+        raise damaged_settings(folder / "config.json", "names no model_type")
     listed = config.get("architectures")
     classes = [str(name) for name in listed] if isinstance(listed, list) else []
     encodes = model_type in _ENCODERS or any(name.endswith("ForMaskedLM") for name in classes)

@@ -24,7 +24,7 @@ from bitextmine.checkpoints.layout import (
     MODEL_WEIGHTS,
     read_index,
 )
-from bitextmine.checkpoints.torch_files import damaged, load_tensors
+from bitextmine.checkpoints.torch_files import damaged_weights, load_tensors
 from bitextmine.errors import EncoderError
 
 # By their names in safetensors files, in the order in which the library ranks them: in a file,
@@ -129,7 +129,7 @@ class Checkpoint:
         except OSError as error:
             raise _unreadable(place.file, error) from error
         if read != raw.numel():
-            raise damaged(place.file, f"it ends within {name}")
+            raise damaged_weights(place.file, f"it ends within {name}")
         return raw.view(place.dtype).as_strided(place.shape, place.stride)
 
     def _place(self, name: str) -> Place:
@@ -202,7 +202,9 @@ def _sharded_places(index: Path) -> dict[str, Place]:
         by_shard[shard] = _places(path)
     for name, shard in shard_of.items():
         if name not in by_shard[shard]:
-            raise damaged(index.parent / shard, f"{name} is not in it, against {index.name}")
+            raise damaged_weights(
+                index.parent / shard, f"{name} is not in it, against {index.name}"
+            )
     return {name: by_shard[shard][name] for name, shard in shard_of.items()}
 
 
@@ -229,16 +231,18 @@ def _safetensors_places(path: Path, file: BinaryIO) -> dict[str, Place]:
     start = file.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
     if 8 + length > size or length > _HEADER_LIMIT_BYTES:
-        raise damaged(path, "its header is cut short")
+        raise damaged_weights(path, "its header is cut short")
     try:
         header = json.loads(file.read(length))
         header.pop("__metadata__", None)
         places = {name: _place(path, entry, 8 + length) for name, entry in header.items()}
         ends = [8 + length + entry["data_offsets"][1] for entry in header.values()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(path, f"its header is unreadable ({error})") from error
+        raise damaged_weights(path, f"its header is unreadable ({error})") from error
     if max(ends, default=8 + length) != size:
-        raise damaged(path, f"it has {size:,} bytes and should have {max(ends, default=0):,}")
+        raise damaged_weights(
+            path, f"it has {size:,} bytes and should have {max(ends, default=0):,}"
+        )
     return places
 
 

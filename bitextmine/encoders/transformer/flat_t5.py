@@ -17,9 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from bitextmine.checkpoints.model_kinds import T5_SHARED_BIAS
-from bitextmine.encoders.transformer.attention import attend
+from bitextmine.encoders.transformer.attention import Compiled, attend
 from bitextmine.encoders.transformer.batches import Groups
-from bitextmine.encoders.transformer.compiling import Compiled
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": partial(functional.gelu, approximate="tanh"),

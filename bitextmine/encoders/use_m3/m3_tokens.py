@@ -14,7 +14,7 @@ _LONGEST = 256  # tokens computed in one piece
 _HALO = 4  # tokens on either side that a token's features depend on: two layers, 2 tokens each
 
 
-class Tokeniser:
+class M3Tokeniser:
     """The ids that the package's own tokeniser gives, from the sentencepiece library.
 
     The library joins neighbouring unknown characters into one token; the package, and so the
