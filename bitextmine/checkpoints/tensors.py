@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint, read one at a time from safetensors or torch files, sharded or not.
+"""Tensors of a checkpoint, read one at a time from safetensors or torch, one file or several.
 
 Only the bytes of the tensor in hand are read, into memory of its own. The files are
 not mapped: torch and safetensors map them privately and writable, which Linux refuses
@@ -162,7 +162,7 @@ def open_checkpoint(folder: Path, files: tuple[str, ...] | None = None) -> Check
     Raises
     ------
     EncoderError
-        There are no weights; a file is truncated or damaged, or a shard is missing; a
+        There are no weights; a file is truncated or damaged, or one of several is missing; a
         torch file holds code, which was not run; a file is a pointer of Git LFS.
     """
     if files is None:
@@ -172,7 +172,7 @@ def open_checkpoint(folder: Path, files: tuple[str, ...] | None = None) -> Check
     if found is None:
         raise _no_weights(folder, files)
     if found.suffix == ".json":
-        return Checkpoint(folder, _sharded_places(found))
+        return Checkpoint(folder, _indexed_places(found))
     return Checkpoint(folder, _places(found))
 
 
@@ -188,24 +188,22 @@ def _no_weights(folder: Path, files: tuple[str, ...]) -> EncoderError:
     return EncoderError(f"no weights in {folder}{has}", hint=hint)
 
 
-def _sharded_places(index: Path) -> dict[str, Place]:
-    """Read the headers of all shards that an index names."""
-    shard_of = read_index(index)
-    by_shard = {}
-    for shard in dict.fromkeys(shard_of.values()):
-        path = index.parent / shard
-        if PurePosixPath(shard).name != shard or not path.is_file():
+def _indexed_places(index: Path) -> dict[str, Place]:
+    """Read the headers of all files that an index names."""
+    file_of = read_index(index)
+    by_file = {}
+    for file in dict.fromkeys(file_of.values()):
+        path = index.parent / file
+        if PurePosixPath(file).name != file or not path.is_file():
             raise EncoderError(
-                f"{index} names {shard}, which is not in its folder",
+                f"{index} names {file}, which is not in its folder",
                 hint="fetch the missing file, or the whole model again",
             )
-        by_shard[shard] = _places(path)
-    for name, shard in shard_of.items():
-        if name not in by_shard[shard]:
-            raise damaged_weights(
-                index.parent / shard, f"{name} is not in it, against {index.name}"
-            )
-    return {name: by_shard[shard][name] for name, shard in shard_of.items()}
+        by_file[file] = _places(path)
+    for name, file in file_of.items():
+        if name not in by_file[file]:
+            raise damaged_weights(index.parent / file, f"{name} is not in it, against {index.name}")
+    return {name: by_file[file][name] for name, file in file_of.items()}
 
 
 def _places(path: Path) -> dict[str, Place]:

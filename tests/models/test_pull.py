@@ -61,12 +61,12 @@ def _resave(base: Path, out: Path, kind: str) -> None:
     out.mkdir()
     for name in ("config.json", "spiece.model"):
         shutil.copy(base / name, out / name)
-    if kind == "sharded":
+    if kind == "several":
         names = sorted(tensors)
         halves = (names[::2], names[1::2])
         for number, half in enumerate(halves):
-            shard = {name: tensors[name] for name in half}
-            torch.save(shard, out / f"pytorch_model-{number}.bin")
+            part = {name: tensors[name] for name in half}
+            torch.save(part, out / f"pytorch_model-{number}.bin")
         where = {name: f"pytorch_model-{i}.bin" for i, half in enumerate(halves) for name in half}
         (out / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": where}))
     else:
@@ -74,7 +74,7 @@ def _resave(base: Path, out: Path, kind: str) -> None:
         torch.save(tensors, out / "pytorch_model.bin", _use_new_zipfile_serialization=new)
 
 
-@pytest.mark.parametrize("kind", ["zip", "old", "sharded"])
+@pytest.mark.parametrize("kind", ["zip", "old", "several"])
 def test_the_format_of_the_base_is_no_matter(
     parts: tuple[Path, Path], tmp_path: Path, kind: str
 ) -> None:
@@ -151,7 +151,7 @@ def test_weights_are_written_in_several_files(
     sizes = {path.name: path.stat().st_size for path in out.glob("model-*.safetensors")}
     assert len(sizes) > 3
     embedding = 2 * VOCABULARY * 32
-    assert sorted(sizes.values())[-1] < embedding + 1000  # larger than a shard, so alone
+    assert sorted(sizes.values())[-1] < embedding + 1000  # larger than a file may be, so alone
     assert sorted(sizes.values())[-2] < 8192 + 1000
     pieces = open_checkpoint(out)
     assert pieces.names() == whole.names()
@@ -181,8 +181,8 @@ def test_an_interrupted_pull_goes_on(
     (tmp_path / "out/.model-00001.x.tmp").touch()  # as a killed process leaves it
     before, stop = list(done), -1
     assert weights_hash(_pull(parts, tmp_path / "out")) == expected
-    shards = [name for name in done[len(before) :] if name.startswith("model-")]
-    assert not set(shards) & set(before)
+    files = [name for name in done[len(before) :] if name.startswith("model-")]
+    assert not set(files) & set(before)
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 

@@ -172,7 +172,7 @@ def load_transformer(
         The weights are damaged, incomplete, of another shape, or have an adapter beside them.
     """
     _refuse_adapter(description.folder)
-    transformers = importlib.import_module("transformers")
+    transformers: Any = importlib.import_module("transformers")  # late; its logging has no types
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     model_class = getattr(transformers, T5_CLASSES.get(description.model_type, "AutoModel"))

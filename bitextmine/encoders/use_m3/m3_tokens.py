@@ -1,6 +1,5 @@
 """The tokens of use-m3: text to piece ids, and long sentences to pieces of bounded length."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ class M3Tokeniser:
     """
 
     def __init__(self, model: Path) -> None:
-        sentencepiece = importlib.import_module("sentencepiece")
+        import sentencepiece  # late: pieces are cut without it
+
         self._processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
