@@ -7,7 +7,6 @@ import torch
 
 from bitextmine import machine as device_choice
 from bitextmine import machine as memory
-from bitextmine.encoders.dtype import resolve_dtype
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.machine import (
     LEAST_BYTES,
@@ -146,24 +145,3 @@ def test_the_processor_is_used_where_there_is_no_gpu(monkeypatch: pytest.MonkeyP
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(EncoderError, match="no cuda:2 here: torch sees cuda:0, cuda:1"):
         usable_devices(("cuda:0", "cuda:2"))
-
-
-def test_the_number_format_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resolve_dtype("auto", ("cpu",), is_t5=True) == "float32"
-    assert resolve_dtype("bfloat16", ("cpu",), is_t5=True) == "bfloat16"
-    for supported, is_t5, dtype in (
-        (True, True, "bfloat16"),
-        (True, False, "bfloat16"),
-        (False, True, "float32"),
-        (False, False, "float16"),
-    ):
-        known = supported
-        monkeypatch.setattr(
-            torch.cuda, "is_bf16_supported", lambda including_emulation, known=known: known
-        )
-        assert resolve_dtype("auto", ("cuda:0",), is_t5=is_t5) == dtype
-
-
-def test_half_precision_is_refused_for_t5() -> None:
-    with pytest.raises(UsageError, match="overflow"):
-        resolve_dtype("float16", ("cpu",), is_t5=True)

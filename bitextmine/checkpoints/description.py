@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bitextmine.checkpoints.json_files import damaged, number, part, read_object
+from bitextmine.checkpoints.json_files import damaged_settings, number, part, read_object
 from bitextmine.checkpoints.model_kinds import model_type_of, needs_code, positions_of
 from bitextmine.checkpoints.st_files import (
     DenseLayer,
@@ -108,7 +108,9 @@ def describe(
     settings = read_transformer_settings(transformer)
     hidden_dim = number(config, "hidden_size", "d_model", "dim", "emb_dim", "n_embd")
     if hidden_dim is None:
-        raise damaged(transformer / "config.json", "does not tell the size of hidden states")
+        raise damaged_settings(
+            transformer / "config.json", "does not tell the size of hidden states"
+        )
     poolings, pool_prompt = _poolings(folder, modules, pooling)
     head = tuple(read_step(name, place) for name, place in modules[2:] if name != "Dropout")
     default_prompt, prompts = read_prompts(folder)

@@ -3,11 +3,11 @@
 import contextlib
 import errno
 import glob
-import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bitextmine.checkpoints.layout import (
@@ -17,7 +17,7 @@ from bitextmine.checkpoints.layout import (
     MODEL_WEIGHTS,
     MODULES,
     README,
-    free_bytes,
+    free_disk_bytes,
     is_weights,
     module_folders,
     needed_files,
@@ -69,14 +69,18 @@ def snapshot(
         return _fetch(hub, repo, revision, info, allow)
 
 
-def _library() -> Any:
+def _library() -> ModuleType:
     """Import the hub's library when it is first needed, with the modules used here."""
-    for module in ("constants", "errors", "utils"):
-        importlib.import_module(f"huggingface_hub.{module}")
-    return importlib.import_module("huggingface_hub")
+    import huggingface_hub.constants
+    import huggingface_hub.errors
+    import huggingface_hub.utils
+
+    return huggingface_hub
 
 
-def _fetch(hub: Any, repo: str, revision: str | None, info: Any, allow: Sequence[str]) -> Path:
+def _fetch(
+    hub: ModuleType, repo: str, revision: str | None, info: Any, allow: Sequence[str]
+) -> Path:
     """Fetch the small files first, so that where there are weights there is everything."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings}
     folders: list[str] = []
@@ -140,16 +144,16 @@ def _has_weights(folder: Path) -> bool:
     for name in MODEL_WEIGHTS + ADAPTER_WEIGHTS:
         path = folder / name
         if path.is_file() and name.endswith(".index.json"):
-            return all((folder / shard).is_file() for shard in read_index(path).values())
+            return all((folder / file).is_file() for file in read_index(path).values())
         if path.is_file():
             return True
     return False
 
 
-def _check_space(hub: Any, repo: str, needed: int) -> None:
+def _check_space(hub: ModuleType, repo: str, needed: int) -> None:
     """Refuse to begin what the disk cannot hold."""
     cache = Path(hub.constants.HF_HUB_CACHE)
-    free = free_bytes(cache)
+    free = free_disk_bytes(cache)
     if needed > free:
         raise EncoderError(
             f"{repo} needs {needed / 2**30:.1f} GiB in the cache {cache},"
@@ -159,7 +163,7 @@ def _check_space(hub: Any, repo: str, needed: int) -> None:
 
 
 @contextlib.contextmanager
-def _bars_for_terminals(hub: Any) -> Iterator[None]:
+def _bars_for_terminals(hub: ModuleType) -> Iterator[None]:
     """Keep the library's progress bars out of log files, unless the user has set them."""
     silence = not sys.stderr.isatty() and hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is None
     if not silence or hub.utils.are_progress_bars_disabled():
@@ -172,7 +176,7 @@ def _bars_for_terminals(hub: Any) -> Iterator[None]:
         hub.utils.enable_progress_bars()
 
 
-def _failures(hub: Any) -> tuple[type[BaseException], ...]:
+def _failures(hub: ModuleType) -> tuple[type[BaseException], ...]:
     """Whatever the library raises when a repository cannot be fetched."""
     # Its own HTTP error derives from that of the HTTP library, which has changed over versions.
     http_error = hub.errors.HfHubHTTPError.__mro__[1]
@@ -190,7 +194,7 @@ def _explained(repo: str, revision: str | None, asked: str) -> Iterator[None]:
 
 
 def _explain(
-    hub: Any, error: BaseException, repo: str, revision: str | None, asked: str
+    hub: ModuleType, error: BaseException, repo: str, revision: str | None, asked: str
 ) -> EncoderError:
     elsewhere = (
         f"on a machine with internet run `bitextmine models pull {asked} --out DIR`,"

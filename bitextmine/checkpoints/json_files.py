@@ -18,20 +18,20 @@ def read_object(path: Path, *, optional: bool = False) -> dict[str, Any]:
     """
     if optional and not path.is_file():
         return {}
-    content = read_json(path)
+    content = read_value(path)
     if not isinstance(content, dict):
-        raise damaged(path, "is not a JSON object")
+        raise damaged_settings(path, "is not a JSON object")
     return content
 
 
-def read_json(path: Path) -> Any:
+def read_value(path: Path) -> Any:
     """Read any JSON: as `read_object`."""
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise damaged(path, f"cannot be read: {error.strerror}") from error
+        raise damaged_settings(path, f"cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise damaged(path, "is not JSON") from error
+        raise damaged_settings(path, "is not JSON") from error
 
 
 def number(settings: dict[str, Any], *names: str) -> int | None:
@@ -49,7 +49,7 @@ def part(settings: dict[str, Any], name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def damaged(path: Path, problem: str) -> EncoderError:
+def damaged_settings(path: Path, problem: str) -> EncoderError:
     """Return the error of a file that has a problem."""
     return EncoderError(
         f"{path} {problem}", hint="the folder is incomplete or damaged: fetch the model again"

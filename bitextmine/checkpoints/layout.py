@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bitextmine.checkpoints.json_files import damaged, read_json
+from bitextmine.checkpoints.json_files import damaged_settings, read_value
 from bitextmine.errors import EncoderError
 
 CONFIG = "config.json"
@@ -17,7 +17,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 MANIFEST = "bitextmine.json"
 README = "README.md"
 
-# In the order in which transformers looks for them; an index stands for the shards that it names.
+# In the order in which transformers looks for them; an index stands for the files that it names.
 MODEL_WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -26,7 +26,7 @@ MODEL_WEIGHTS = (
 )
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
-_SHARDS = {
+_INDEXED = {
     "model.safetensors.index.json": re.compile(r"model-.+\.safetensors"),
     "pytorch_model.bin.index.json": re.compile(r"pytorch_model-.+\.bin"),
 }
@@ -83,8 +83,8 @@ def _chosen(names: list[str]) -> set[str]:
         best = next((name for name in family if name in names), None)
         if best is not None:
             chosen.add(best)
-            if best in _SHARDS:
-                chosen.update(name for name in names if _SHARDS[best].fullmatch(name))
+            if best in _INDEXED:
+                chosen.update(name for name in names if _INDEXED[best].fullmatch(name))
     return chosen
 
 
@@ -102,9 +102,9 @@ def read_modules(path: Path) -> list[tuple[str, PurePosixPath]]:
     EncoderError
         It cannot be read, is something else, or leads out of the model's folder.
     """
-    listed = read_json(path)
+    listed = read_value(path)
     if not isinstance(listed, list) or not all(isinstance(module, dict) for module in listed):
-        raise damaged(path, "is not a list of modules")
+        raise damaged_settings(path, "is not a list of modules")
     return [(_text(path, module, "type"), _folder(path, module)) for module in listed]
 
 
@@ -112,7 +112,7 @@ def _text(path: Path, module: dict[str, Any], name: str) -> str:
     """Return what a module says under a name; null is nothing."""
     value = module.get(name)
     if value is not None and not isinstance(value, str):
-        raise damaged(path, "is not a list of modules")
+        raise damaged_settings(path, "is not a list of modules")
     return value or ""
 
 
@@ -151,39 +151,40 @@ def local_files(folder: Path) -> list[str]:
         if path.is_file()
     ]
     needed = needed_files(set(names), folders)
-    return sorted({*needed, *_shards_of(folder, needed)})
+    return sorted({*needed, *_indexed_files(folder, needed)})
 
 
-def _shards_of(folder: Path, needed: list[str]) -> list[str]:
-    """List the shards that an index among these files names, whatever they are called."""
+def _indexed_files(folder: Path, needed: list[str]) -> list[str]:
+    """List the files that an index among these files names, whatever they are called."""
     found = (
-        PurePosixPath(name).parent / shard
+        PurePosixPath(name).parent / file
         for name in needed
-        if PurePosixPath(name).name in _SHARDS
-        for shard in read_index(folder / name).values()
-        if PurePosixPath(shard).name == shard
+        if PurePosixPath(name).name in _INDEXED
+        for file in read_index(folder / name).values()
+        if PurePosixPath(file).name == file
     )
     return [str(path) for path in dict.fromkeys(found) if (folder / path).is_file()]
 
 
 def read_index(index: Path) -> dict[str, str]:
-    """Read which shard holds which tensor.
+    """Read which file holds which tensor.
 
     Raises
     ------
     EncoderError
-        It is not JSON, or no index of shards.
+        It is not JSON, or no index of weight files.
     """
     try:
-        shard_of = json.loads(index.read_bytes())["weight_map"]
-        return {str(name): str(shard) for name, shard in shard_of.items()}
+        file_of = json.loads(index.read_bytes())["weight_map"]
+        return {str(name): str(file) for name, file in file_of.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EncoderError(
-            f"{index} is no index of shards: {error}", hint="delete the file and fetch it again"
+            f"{index} is no index of weight files: {error}",
+            hint="delete the file and fetch it again",
         ) from error
 
 
-def free_bytes(path: Path) -> int:
+def free_disk_bytes(path: Path) -> int:
     """Return the space left on the disk that holds, or would hold, a path."""
     while not path.exists():
         path = path.parent

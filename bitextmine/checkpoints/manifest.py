@@ -43,7 +43,7 @@ class Manifest:
         Each with "role" ("base", "adapter" or "model"), "source" (hub id or folder) and
         "revision" (commit of the hub, or "").
     licence : str
-        SPDX name; "unknown" if the source does not say.
+        SPDX name; "unknown" if no README says.
     dtype : str
         Of the weights: "bfloat16", or "" where they were copied as they are.
     files : mapping

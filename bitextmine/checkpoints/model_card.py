@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 from bitextmine.languages import normalise_language
 
@@ -20,7 +21,7 @@ def read_languages(folder: Path) -> frozenset[str]:
 
 def _from_card(folder: Path, key: str) -> list[str]:
     """Return what the YAML at the head of README.md has under a key; nothing if it is not YAML."""
-    yaml = importlib.import_module("yaml")
+    yaml: Any = importlib.import_module("yaml")  # which has no types of its own
     try:
         text = (folder / "README.md").read_text("utf-8-sig", errors="replace")
         matter = re.match(r"---[ \t]*\n(.*?\n)---[ \t]*(?:\n|$)", text, re.DOTALL)

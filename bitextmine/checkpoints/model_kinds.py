@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bitextmine.checkpoints.json_files import damaged, number, read_object
+from bitextmine.checkpoints.json_files import damaged_settings, number, read_object
 from bitextmine.errors import EncoderError
 
 WEIGHTS = "model.safetensors"
@@ -11,7 +11,6 @@ WEIGHTS = "model.safetensors"
 # Types of models. The encoders are those of text with a masked-language-model head in transformers
 # 5.23, whose own list takes seconds to import; of decoders, the table has how their types begin.
 _TABLE = """
-t5 t5 mt5 umt5
 encoder albert bert big_bird camembert convbert data2vec-text deberta deberta-v2 distilbert
 encoder electra ernie esm esmc eurobert flaubert fnet gte ibert jina_embeddings_v3 layoutlm
 encoder longformer luke megatron-bert mobilebert modernbert mpnet mra nomic_bert nystromformer
@@ -35,7 +34,9 @@ def _types(kind: str) -> frozenset[str]:
     return frozenset(name for label, *names in _ROWS if label == kind for name in names)
 
 
-T5_TYPES = _types("t5")
+T5_CLASSES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
+T5_TYPES = frozenset(T5_CLASSES)
+T5_SHARED_BIAS = ("t5", "mt5")  # whose layers have one position bias; umT5's have one each
 _ENCODERS = _types("encoder")
 _ENCODER_DECODERS = _types("encoder-decoder")
 _DECODERS = tuple(_types("decoder"))
@@ -56,7 +57,7 @@ def model_type_of(folder: Path, config: dict[str, Any]) -> str:
     _refuse_other_weights(folder, config)
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
-        raise damaged(folder / "config.json", "names no model_type")
+        raise damaged_settings(folder / "config.json", "names no model_type")
     listed = config.get("architectures")
     classes = [str(name) for name in listed] if isinstance(listed, list) else []
     encodes = model_type in _ENCODERS or any(name.endswith("ForMaskedLM") for name in classes)

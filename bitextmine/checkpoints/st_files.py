@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bitextmine.checkpoints.json_files import damaged, number, part, read_object, unsupported
+from bitextmine.checkpoints.json_files import (
+    damaged_settings,
+    number,
+    part,
+    read_object,
+    unsupported,
+)
 from bitextmine.checkpoints.layout import read_modules
 from bitextmine.config import Pooling
 
@@ -60,7 +66,7 @@ def list_modules(folder: Path) -> list[tuple[str, Path]]:
         package, _, name = kind.rpartition(".")
         ours = package.startswith("sentence_transformers.")
         if not kind:
-            raise damaged(folder / "modules.json", "is not a list of modules")
+            raise damaged_settings(folder / "modules.json", "is not a list of modules")
         if not ours or name not in _MODULES:
             raise unsupported(folder, f"a module '{name if ours else kind}'")
         modules.append((name, folder / place))
@@ -95,7 +101,7 @@ def read_pooling(folder: Path) -> tuple[tuple[Pooling, ...], bool]:
         modes = sorted(on, key=[*_POOLINGS, *on].index) or ["mean"]
     modes = [modes] if isinstance(modes, str) else modes
     if not isinstance(modes, list) or not modes:
-        raise damaged(folder / "config.json", "names no pooling")
+        raise damaged_settings(folder / "config.json", "names no pooling")
     if strange := [str(mode) for mode in modes if str(mode) not in _POOLINGS]:
         raise unsupported(folder, f"a pooling '{strange[0]}'")
     return tuple(_POOLINGS[mode] for mode in modes), bool(settings.get("include_prompt", True))
@@ -113,7 +119,7 @@ def read_step(name: str, folder: Path) -> DenseLayer | Literal["normalise"]:
         raise unsupported(folder, "a module 'Dense' with a residual connection")
     in_dim, out_dim = number(settings, "in_features"), number(settings, "out_features")
     if in_dim is None or out_dim is None:
-        raise damaged(folder / "config.json", "does not tell the size of the layer")
+        raise damaged_settings(folder / "config.json", "does not tell the size of the layer")
     # Without a word the library takes tanh; a class of torch is the only thing it trusts.
     function = settings.get("activation_function", "torch.nn.modules.activation.Tanh")
     package, _, activation = str(function or "torch.nn.Identity").lower().rpartition(".")
@@ -134,7 +140,7 @@ def out_dim(head: tuple[DenseLayer | Literal["normalise"], ...], dim: int) -> in
         if isinstance(step, DenseLayer):
             if step.in_dim != dim:
                 problem = f"takes vectors of size {step.in_dim}, but gets {dim}"
-                raise damaged(step.weights / "config.json", problem)
+                raise damaged_settings(step.weights / "config.json", problem)
             dim = step.out_dim
     return dim
 
@@ -147,6 +153,6 @@ def read_prompts(folder: Path) -> tuple[str | None, tuple[str, ...]]:
     prompts = {"query": "", "document": ""} | part(settings, "prompts")
     default = settings.get("default_prompt_name")
     if default is not None and str(default) not in prompts:
-        raise damaged(path, f"has no prompt '{default}', which it makes the default")
+        raise damaged_settings(path, f"has no prompt '{default}', which it makes the default")
     names = tuple(name for name, text in prompts.items() if text)
     return None if default is None else str(prompts[str(default)] or ""), names

@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint, read one at a time from safetensors or torch files, sharded or not.
+"""Tensors of a checkpoint, read one at a time from safetensors or torch, one file or several.
 
 Only the bytes of the tensor in hand are read, into memory of its own. The files are
 not mapped: torch and safetensors map them privately and writable, which Linux refuses
@@ -24,24 +24,30 @@ from bitextmine.checkpoints.layout import (
     MODEL_WEIGHTS,
     read_index,
 )
-from bitextmine.checkpoints.torch_files import damaged, load_tensors
+from bitextmine.checkpoints.torch_files import damaged_weights, load_tensors
 from bitextmine.errors import EncoderError
 
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
+# By their names in safetensors files, in the order in which the library ranks them: in a file,
+# tensors of the last come first.
+SAFETENSORS_DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "I16": torch.int16,
+    "U16": torch.uint16,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
     "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
+    "U32": torch.uint32,
+    "F32": torch.float32,
+    "C64": torch.complex64,
+    "F64": torch.float64,
+    "I64": torch.int64,
+    "U64": torch.uint64,
 }
-_HEADER_LIMIT = 100 * 2**20  # bytes, as in the safetensors library
+_HEADER_LIMIT_BYTES = 100 * 2**20  # as in the safetensors library
 _LFS = b"version https://git-lfs.github.com/spec/"
 _OTHER_WEIGHTS = (".safetensors", ".bin", ".h5", ".msgpack", ".gguf", ".onnx")
 
@@ -99,6 +105,10 @@ class Checkpoint:
         """
         return self._place(name).shape
 
+    def dtype(self, name: str) -> torch.dtype:
+        """Return the type that a tensor is stored in: as `shape`."""
+        return self._place(name).dtype
+
     def get(self, name: str) -> Tensor:
         """Read one tensor into memory of its own, in the type it is stored in.
 
@@ -119,7 +129,7 @@ class Checkpoint:
         except OSError as error:
             raise _unreadable(place.file, error) from error
         if read != raw.numel():
-            raise damaged(place.file, f"it ends within {name}")
+            raise damaged_weights(place.file, f"it ends within {name}")
         return raw.view(place.dtype).as_strided(place.shape, place.stride)
 
     def _place(self, name: str) -> Place:
@@ -152,7 +162,7 @@ def open_checkpoint(folder: Path, files: tuple[str, ...] | None = None) -> Check
     Raises
     ------
     EncoderError
-        There are no weights; a file is truncated or damaged, or a shard is missing; a
+        There are no weights; a file is truncated or damaged, or one of several is missing; a
         torch file holds code, which was not run; a file is a pointer of Git LFS.
     """
     if files is None:
@@ -162,7 +172,7 @@ def open_checkpoint(folder: Path, files: tuple[str, ...] | None = None) -> Check
     if found is None:
         raise _no_weights(folder, files)
     if found.suffix == ".json":
-        return Checkpoint(folder, _sharded_places(found))
+        return Checkpoint(folder, _indexed_places(found))
     return Checkpoint(folder, _places(found))
 
 
@@ -178,22 +188,22 @@ def _no_weights(folder: Path, files: tuple[str, ...]) -> EncoderError:
     return EncoderError(f"no weights in {folder}{has}", hint=hint)
 
 
-def _sharded_places(index: Path) -> dict[str, Place]:
-    """Read the headers of all shards that an index names."""
-    shard_of = read_index(index)
-    by_shard = {}
-    for shard in dict.fromkeys(shard_of.values()):
-        path = index.parent / shard
-        if PurePosixPath(shard).name != shard or not path.is_file():
+def _indexed_places(index: Path) -> dict[str, Place]:
+    """Read the headers of all files that an index names."""
+    file_of = read_index(index)
+    by_file = {}
+    for file in dict.fromkeys(file_of.values()):
+        path = index.parent / file
+        if PurePosixPath(file).name != file or not path.is_file():
             raise EncoderError(
-                f"{index} names {shard}, which is not in its folder",
+                f"{index} names {file}, which is not in its folder",
                 hint="fetch the missing file, or the whole model again",
             )
-        by_shard[shard] = _places(path)
-    for name, shard in shard_of.items():
-        if name not in by_shard[shard]:
-            raise damaged(index.parent / shard, f"{name} is not in it, against {index.name}")
-    return {name: by_shard[shard][name] for name, shard in shard_of.items()}
+        by_file[file] = _places(path)
+    for name, file in file_of.items():
+        if name not in by_file[file]:
+            raise damaged_weights(index.parent / file, f"{name} is not in it, against {index.name}")
+    return {name: by_file[file][name] for name, file in file_of.items()}
 
 
 def _places(path: Path) -> dict[str, Place]:
@@ -218,17 +228,19 @@ def _safetensors_places(path: Path, file: BinaryIO) -> dict[str, Place]:
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-    if 8 + length > size or length > _HEADER_LIMIT:
-        raise damaged(path, "its header is cut short")
+    if 8 + length > size or length > _HEADER_LIMIT_BYTES:
+        raise damaged_weights(path, "its header is cut short")
     try:
         header = json.loads(file.read(length))
         header.pop("__metadata__", None)
         places = {name: _place(path, entry, 8 + length) for name, entry in header.items()}
         ends = [8 + length + entry["data_offsets"][1] for entry in header.values()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(path, f"its header is unreadable ({error})") from error
+        raise damaged_weights(path, f"its header is unreadable ({error})") from error
     if max(ends, default=8 + length) != size:
-        raise damaged(path, f"it has {size:,} bytes and should have {max(ends, default=0):,}")
+        raise damaged_weights(
+            path, f"it has {size:,} bytes and should have {max(ends, default=0):,}"
+        )
     return places
 
 
@@ -236,7 +248,7 @@ def _place(path: Path, entry: Mapping[str, Any], base: int) -> Place:
     """Turn one entry of a safetensors header into a place."""
     first, last = entry["data_offsets"]
     shape = tuple(int(n) for n in entry["shape"])
-    dtype = _DTYPES[entry["dtype"]]
+    dtype = SAFETENSORS_DTYPES[entry["dtype"]]
     place = Place(path, base + first, dtype, shape, torch.empty(shape, device="meta").stride())
     if first < 0 or last - first != _extent(place) * dtype.itemsize:
         raise ValueError(f"offsets {first} to {last} for shape {shape}")

@@ -1,6 +1,5 @@
 """Loading the tokenizer of a model folder, and saying what is wrong with one that does not load."""
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -9,14 +8,16 @@ from typing import Any
 from bitextmine.checkpoints.json_files import part, read_object
 from bitextmine.errors import EncoderError
 
-SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+SPIECE = "spiece.model"  # of T5 models
+SENTENCEPIECE_FILES = (SPIECE, "sentencepiece.bpe.model", "tokenizer.model")
 
 _SENTINEL = re.compile(r"▁?<extra_id_\d+>")  # of T5's training; no sentence has them
 
 
 def load_sentencepiece(model: Path) -> Any:
     """Read a SentencePiece model; explains a file that is missing or damaged."""
-    sentencepiece = importlib.import_module("sentencepiece")
+    import sentencepiece  # late, as all libraries here: a folder may need none of them
+
     try:
         content = model.read_bytes()
         if not content:  # which the library takes for a model without pieces
@@ -89,7 +90,8 @@ def load_auto(folder: Path, trust_remote_code: bool) -> Any:
     """The tokenizer that transformers finds in a folder."""
     if not folder.is_dir():
         raise EncoderError(f"{folder} is not a folder", hint="name the folder of a model")
-    transformers = importlib.import_module("transformers")
+    import transformers
+
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=trust_remote_code
@@ -128,7 +130,8 @@ def _config_is_wrong(folder: Path, trust_remote_code: bool) -> bool:
     """Tell whether transformers stumbles over config.json, which it reads for the tokenizer."""
     if not (folder / "config.json").is_file():
         return False
-    transformers = importlib.import_module("transformers")
+    import transformers
+
     try:
         transformers.AutoConfig.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=trust_remote_code

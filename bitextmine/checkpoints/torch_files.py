@@ -42,15 +42,15 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
                 f"{path} holds code, not only tensors; none of it was run",
                 hint="use the model's safetensors, or weights from a source that you trust",
             ) from error
-        raise damaged(path, "it cannot be unpickled") from error
+        raise damaged_weights(path, "it cannot be unpickled") from error
     except _DAMAGE as error:
-        raise damaged(path, str(error).partition("\n")[0] or "it is empty") from error
+        raise damaged_weights(path, str(error).partition("\n")[0] or "it is empty") from error
     if not isinstance(content, dict):
-        raise damaged(path, f"it holds a {type(content).__name__}, not tensors by name")
+        raise damaged_weights(path, f"it holds a {type(content).__name__}, not tensors by name")
     return {name: value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def damaged(path: Path, how: str) -> EncoderError:
+def damaged_weights(path: Path, how: str) -> EncoderError:
     """Return the error of a file of weights that cannot be read."""
     return EncoderError(f"{path} is truncated or damaged: {how}", hint=_FETCH_AGAIN)
 

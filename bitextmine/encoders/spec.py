@@ -1,5 +1,6 @@
 """Which encoder exactly: everything that a process needs to load it, and what tells it apart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -9,9 +10,8 @@ from bitextmine.checkpoints.layout import is_weights, local_files
 from bitextmine.checkpoints.manifest import weights_hash
 from bitextmine.checkpoints.model_card import read_languages, read_licence
 from bitextmine.checkpoints.model_kinds import T5_TYPES
-from bitextmine.config import EncoderOptions
+from bitextmine.config import Dtype, EncoderOptions
 from bitextmine.encoders.base import Encoder, EncoderInfo
-from bitextmine.encoders.dtype import resolve_dtype
 from bitextmine.encoders.locate import Located, is_checkpoint, locate
 from bitextmine.encoders.registry import (
     encoder_info,
@@ -103,6 +103,30 @@ def resolve_spec(model: str, options: EncoderOptions, devices: tuple[str, ...] =
         description=description,
         weights=weights_hash(located.folder),
     )
+
+
+def resolve_dtype(asked: Dtype, devices: Sequence[str], *, is_t5: bool) -> Dtype:
+    """Return the number format of matrix products.
+
+    Raises
+    ------
+    UsageError
+        float16 for a T5: its activations overflow it.
+    """
+    if asked == "float16" and is_t5:
+        raise UsageError(
+            "--dtype float16 with a model of the T5 family, whose activations overflow it",
+            hint="use --dtype bfloat16, or float32",
+        )
+    if asked != "auto":
+        return asked
+    if devices[0] == CPU:
+        return "float32"
+    import torch  # late: looking encoders up must not wait for it
+
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16"
+    return "float32" if is_t5 else "float16"
 
 
 def _embedded(model: str, options: EncoderOptions, devices: tuple[str, ...]) -> EncoderSpec:

@@ -13,6 +13,7 @@ from typing import Any
 from bitextmine.encoders.registry import encoder_info, installed_package
 from bitextmine.errors import EncoderError, OutputError
 from bitextmine.files import atomic_write, explained_write, sync_folder, write_json
+from bitextmine.models.companions import pooling_files
 from bitextmine.models.e5_tokenizer import MASK, build_tokenizer
 from bitextmine.models.packed_e5 import PackedE5, Pieces, read_packed_e5
 
@@ -216,15 +217,13 @@ def _bert_config(model: PackedE5) -> Mapping[str, Any]:
 
 def _write_sentence_transformers(folder: Path, model: PackedE5) -> None:
     """Write how sentence-transformers prompts, pools and normalises."""
-    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
-    modules = [
-        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for i, (path, kind) in enumerate(kinds.items())
-    ]
-    with atomic_write(folder / "modules.json") as file:
-        file.write(json.dumps(modules, indent=2).encode() + b"\n")
-    max_length = {"max_seq_length": model.sizes.positions, "do_lower_case": False}
-    write_json(folder / "sentence_bert_config.json", max_length)
+    (folder / "1_Pooling").mkdir()
+    (folder / "2_Normalize").mkdir()  # it has no settings
+    sizes = model.sizes
+    files = pooling_files(sizes.hidden, max_length=sizes.positions, normalise=True)
+    for name, content in files.items():
+        with atomic_write(folder / name) as file:
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
     write_json(
         folder / "config_sentence_transformers.json",
         {
@@ -233,15 +232,3 @@ def _write_sentence_transformers(folder: Path, model: PackedE5) -> None:
             "similarity_fn_name": "cosine",
         },
     )
-    (folder / "1_Pooling").mkdir()
-    write_json(
-        folder / "1_Pooling" / "config.json",
-        {
-            "word_embedding_dimension": model.sizes.hidden,
-            "pooling_mode_cls_token": False,
-            "pooling_mode_mean_tokens": True,
-            "pooling_mode_max_tokens": False,
-            "pooling_mode_mean_sqrt_len_tokens": False,
-        },
-    )
-    (folder / "2_Normalize").mkdir()  # it has no settings

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,25 +10,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bitextmine.checkpoints.layout import MANIFEST, free_bytes
-from bitextmine.checkpoints.manifest import FileMark, check_sizes, read_manifest
+from bitextmine.checkpoints.layout import MANIFEST, free_disk_bytes
+from bitextmine.checkpoints.manifest import FileMark, check_sizes, read_manifest, write_manifest
 from bitextmine.errors import EncoderError, OutputError, WorkdirError
 from bitextmine.files import atomic_write, explained_write, read_json, write_json
+from bitextmine.models.ingredients import Ingredient
 
-PROGRESS = ".bitextmine-pull.json"  # sources, and the files finished so far
-_SPARE = 64 * 2**20  # bytes for tokenizer, configs and what the file system itself needs
+PROGRESS = ".bitextmine-pull.json"  # what it is made of, and the files finished so far
+_COPY_BLOCK_BYTES = 2**22
+_SPARE_BYTES = 64 * 2**20  # for tokenizer, configs and what the file system itself needs
 
 
 @dataclass
-class Destination:
+class ModelFolder:
     """The files written so far.
 
     Attributes
     ----------
     folder : Path
         Where they are.
-    sources : list of mapping
-        What they are made from, see ``Source.card``.
+    cards : list of mapping
+        What they are made from, see `Ingredient.card`.
     marks : dict
         Size and hash of each finished file.
     complete : bool
@@ -35,7 +38,7 @@ class Destination:
     """
 
     folder: Path
-    sources: list[dict[str, str]]
+    cards: list[dict[str, str]]
     marks: dict[str, FileMark]
     complete: bool
 
@@ -74,6 +77,14 @@ class Destination:
         self.marks[name] = FileMark(size, digest.hexdigest())
         self._save()
 
+    def write_json(self, name: str, content: Any) -> None:
+        """Write readable JSON: as `write`."""
+        self.write(name, [json.dumps(content, indent=2).encode() + b"\n"])
+
+    def copy(self, name: str, path: Path, wrote: Callable[[int], object] = lambda n: None) -> None:
+        """Write a file of the content that another has: as `write`."""
+        self.write(name, _blocks(path), wrote)
+
     def has(self, name: str) -> bool:
         """Tell whether an earlier run has finished this file."""
         mark, path = self.marks.get(name), self.folder / name
@@ -87,8 +98,8 @@ class Destination:
         OutputError
             Says how much is needed and how much there is.
         """
-        needed = _SPARE + sum(size for name, size in sizes.items() if not self.has(name))
-        free = free_bytes(self.folder)
+        needed = _SPARE_BYTES + sum(size for name, size in sizes.items() if not self.has(name))
+        free = free_disk_bytes(self.folder)
         if needed > free:
             raise OutputError(
                 f"{self.folder} needs {needed / 2**30:.2f} GiB,"
@@ -98,33 +109,67 @@ class Destination:
 
     def _save(self) -> None:
         marks = {name: asdict(mark) for name, mark in self.marks.items()}
-        write_json(self.folder / PROGRESS, {"sources": self.sources, "files": marks})
+        write_json(self.folder / PROGRESS, {"sources": self.cards, "files": marks})
 
 
-@contextmanager
-def opened_destination(folder: Path, sources: Sequence[dict[str, str]]) -> Iterator[Destination]:
-    """Make or reopen a folder to write a checkpoint into, and keep other runs out of it.
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(_COPY_BLOCK_BYTES):
+            yield block
+
+
+def make_model(
+    folder: Path,
+    ingredients: Sequence[Ingredient],
+    *,
+    name: str,
+    licence: str,
+    dtype: str = "",
+    fill: Callable[[ModelFolder], None],
+) -> Path:
+    """Make a folder and fill it, or go on with what an interrupted run has left.
+
+    The manifest comes last, so that a folder that has one is complete; it is left as it is.
 
     Parameters
     ----------
     folder : Path
-        New, empty, or left by an earlier run with the same sources.
-    sources : sequence of mapping
-        See ``Source.card``.
+        New, empty, or left by an earlier run with the same ingredients.
+    ingredients : sequence of Ingredient
+        What the model is made of.
+    name, licence, dtype : str
+        For the manifest, see `Manifest`.
+    fill : callable
+        Writes the files that are still missing.
+
+    Returns
+    -------
+    Path
+        The folder.
 
     Raises
     ------
     OutputError
-        It holds something else, or is made from other sources; another process is at work
-        in it; it cannot be written.
+        The folder holds something else, or is made from other ingredients; another process is
+        at work in it; it cannot be written.
     """
+    cards = [ingredient.card() for ingredient in ingredients]
     with explained_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
-        destination = _reopened(folder, list(sources))
-        yield destination
-        if (folder / MANIFEST).exists():
-            (folder / PROGRESS).unlink(missing_ok=True)
+        destination = _reopened(folder, cards)
+        if not destination.complete:
+            fill(destination)
+            write_manifest(
+                folder,
+                name=name,
+                sources=cards,
+                licence=licence,
+                dtype=dtype,
+                files=destination.marks,
+            )
+        (folder / PROGRESS).unlink(missing_ok=True)
+    return folder
 
 
 @contextmanager
@@ -142,20 +187,20 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _reopened(folder: Path, sources: list[dict[str, str]]) -> Destination:
-    """Learn what an earlier run has left, and refuse what is not of the same sources."""
+def _reopened(folder: Path, cards: list[dict[str, str]]) -> ModelFolder:
+    """Learn what an earlier run has left, and refuse what is not of the same ingredients."""
     if (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
         assert manifest is not None  # it exists
-        _refuse_others(folder, [dict(source) for source in manifest.sources], sources)
+        _refuse_others(folder, [dict(card) for card in manifest.sources], cards)
         check_sizes(folder, manifest)
-        return Destination(folder, sources, dict(manifest.files), complete=True)
+        return ModelFolder(folder, cards, dict(manifest.files), complete=True)
     if (folder / PROGRESS).exists():
         _remove_leftovers(folder)
         known = _read_progress(folder / PROGRESS)
-        _refuse_others(folder, known["sources"], sources)
+        _refuse_others(folder, known["sources"], cards)
         marks = {name: FileMark(**mark) for name, mark in known["files"].items()}
-        return Destination(folder, sources, marks, complete=False)
+        return ModelFolder(folder, cards, marks, complete=False)
     _remove_leftovers(folder)
     foreign = sorted(path.name for path in folder.iterdir())
     if foreign:
@@ -163,7 +208,7 @@ def _reopened(folder: Path, sources: list[dict[str, str]]) -> Destination:
             f"{folder} is not empty: it has {foreign[0]!r} in it",
             hint="choose an empty or a new folder with --out",
         )
-    destination = Destination(folder, sources, {}, complete=False)
+    destination = ModelFolder(folder, cards, {}, complete=False)
     destination._save()
     return destination
 
@@ -186,7 +231,7 @@ def _read_progress(path: Path) -> dict[str, Any]:
 def _refuse_others(
     folder: Path, there: Sequence[Mapping[str, str]], now: Sequence[Mapping[str, str]]
 ) -> None:
-    """Refuse to mix what was made from other sources with what is wanted now."""
+    """Refuse to mix what was made from other ingredients with what is wanted now."""
     if list(there) == list(now):
         return
     for old, new in zip(there, now, strict=False):
@@ -203,6 +248,6 @@ def _refuse_others(
     )
 
 
-def _name(source: Mapping[str, str]) -> str:
-    revision = source.get("revision", "")
-    return f"{source.get('source', 'something else')}{f'@{revision}' if revision else ''}"
+def _name(card: Mapping[str, str]) -> str:
+    revision = card.get("revision", "")
+    return f"{card.get('source', 'something else')}{f'@{revision}' if revision else ''}"

@@ -1,50 +1,46 @@
 """Fetch an encoder into a folder of its own: m-st5 merged from its parts, others copied."""
 
-import importlib
-import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from bitextmine.checkpoints.layout import (
+    ADAPTER_CONFIG,
     CONFIG,
     MODEL_WEIGHTS,
     README,
     default_folder,
     local_files,
 )
-from bitextmine.checkpoints.manifest import write_manifest
-from bitextmine.checkpoints.tensors import Checkpoint, open_checkpoint
+from bitextmine.checkpoints.tensors import open_checkpoint
+from bitextmine.checkpoints.tokenizer_files import SPIECE
 from bitextmine.config import M_ST5, M_ST5_ADAPTER, M_ST5_BASE
 from bitextmine.encoders.presets import preset_of
 from bitextmine.errors import EncoderError
+from bitextmine.models import weight_files
 from bitextmine.models.adapter import LoraAdapter
-from bitextmine.models.model_folder import Destination, opened_destination
-from bitextmine.models.origins import Source, find_source
+from bitextmine.models.companions import pooling_files
+from bitextmine.models.ingredients import Ingredient, find_ingredient
+from bitextmine.models.merge import MergedWeights
+from bitextmine.models.model_folder import ModelFolder, make_model
 from bitextmine.models.t5_encoder import (
     check_shapes,
     encoder_config,
     encoder_shapes,
-    index_of,
-    plan_shards,
-    pooling_files,
     read_t5_config,
     stored_name,
 )
-from bitextmine.models.weights_writer import shard_blocks, tensor_bytes
+from bitextmine.models.t5_tokenizer import write_t5_tokenizer
+from bitextmine.models.weight_files import plan_files, write_weights
 from bitextmine.progress import bar
 
 M_ST5_LICENCE = "CC-BY-NC-4.0"
-SHARD_BYTES = 2**30  # at most, in a file of weights
-SPIECE = "spiece.model"
+_DTYPE = "bfloat16"
+_LONGEST = 512  # tokens read of a sentence; T5 itself has no limit
+_OLD_KEYS = ("output_past", "torch_dtype")  # which transformers 5 writes no more
 _BASE_FILES = (CONFIG, SPIECE, "*.safetensors", "*.bin", "*.index.json")
-_ADAPTER_FILES = ("adapter_config.json", "adapter_model.*")
-_COPY_BLOCK = 2**22  # bytes
+_ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.*")
 
 
 def pull(
@@ -69,53 +65,37 @@ def pull(
     Raises
     ------
     EncoderError
-        A source is missing, damaged or does not fit.
+        An ingredient is missing, damaged or does not fit.
     OutputError
-        The folder is in use, made from other sources, or the disk is full.
+        The folder is in use, made from other ingredients, or the disk is full.
     """
     if name == M_ST5:
         return pull_m_st5(base=base, adapter=adapter, out=out)
     preset = None if Path(name).is_dir() else preset_of(name)
-    called = preset.info.name if preset else name
-    source = find_source("model", preset.repo if preset else name, asked=called)
-    is_hub = bool(source.revision)
-    folder = out or default_folder(called if is_hub else Path(source.label).name)
-    open_checkpoint(source.folder)  # refuses what is truncated or incomplete
-    with opened_destination(folder, [source.card()]) as destination:
-        if not destination.complete:
-            _copy(source, destination)
-            write_manifest(
-                folder,
-                name=called if is_hub else Path(source.label).name,
-                sources=destination.sources,
-                licence=source.licence(),
-                dtype="",
-                files=destination.marks,
-            )
-    return folder
+    known_as = preset.info.name if preset else name
+    model = find_ingredient("model", preset.repo if preset else name, asked=known_as)
+    called = known_as if model.revision else Path(model.label).name
+    open_checkpoint(model.folder)  # refuses what is truncated or incomplete
+    return make_model(
+        out or default_folder(called),
+        [model],
+        name=called,
+        licence=model.licence(),
+        fill=lambda destination: _copy(model.folder, destination),
+    )
 
 
-def _copy(source: Source, destination: Destination) -> None:
+def _copy(model: Path, destination: ModelFolder) -> None:
     """Copy the needed files and the README, except what an earlier run has copied."""
-    names = [*local_files(source.folder), README]
-    sizes = {
-        name: (source.folder / name).stat().st_size
-        for name in names
-        if (source.folder / name).is_file()
-    }
+    names = [*local_files(model), README]
+    sizes = {name: (model / name).stat().st_size for name in names if (model / name).is_file()}
     destination.check_space(sizes)
     with bar("copying", total=sum(sizes.values()), unit="B") as progress:
         for name, size in sizes.items():
             if destination.has(name):
                 progress.update(size)
             else:
-                destination.write(name, _file_blocks(source.folder / name), progress.update)
-
-
-def _file_blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_COPY_BLOCK):
-            yield block
+                destination.copy(name, model / name, progress.update)
 
 
 def pull_m_st5(
@@ -142,93 +122,52 @@ def pull_m_st5(
     Raises
     ------
     EncoderError
-        A source is missing, damaged, no T5 model, or the adapter is for another base.
+        An ingredient is missing, damaged, no T5 model, or the adapter is for another base.
     OutputError
-        The folder is in use, made from other sources, or the disk is full.
+        The folder is in use, made from other ingredients, or the disk is full.
     """
-    folder = out or default_folder(M_ST5)
-    adapter_source = find_source("adapter", adapter, allow=_ADAPTER_FILES, asked=M_ST5)
-    lora = LoraAdapter.read(adapter_source.folder)  # before 50 GB are fetched
-    base_source = find_source("base", base, allow=_BASE_FILES, asked=M_ST5)
-    sources = [base_source.card(), adapter_source.card()]
-    with opened_destination(folder, sources) as destination:
-        if not destination.complete:
-            merge = _Merge.prepare(base_source.folder, lora)
-            merge.write_weights(destination)
-            _write_companions(destination, base_source, adapter_source, merge.config)
-            write_manifest(
-                folder,
-                name=M_ST5,
-                sources=sources,
-                licence=M_ST5_LICENCE,
-                dtype="bfloat16",
-                files=destination.marks,
-            )
-    return folder
+    added = find_ingredient("adapter", adapter, allow=_ADAPTER_FILES, asked=M_ST5)
+    lora = LoraAdapter.read(added.folder)  # before 50 GB are fetched
+    changed = find_ingredient("base", base, allow=_BASE_FILES, asked=M_ST5)
+    return make_model(
+        out or default_folder(M_ST5),
+        [changed, added],
+        name=M_ST5,
+        licence=M_ST5_LICENCE,
+        dtype=_DTYPE,
+        fill=lambda destination: _fill(destination, changed, added, lora),
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Merge:
-    """A base and an adapter that fit each other."""
-
-    config: dict[str, Any]
-    checkpoint: Checkpoint
-    adapter: LoraAdapter
-    shapes: dict[str, tuple[int, ...]]
-
-    @staticmethod
-    def prepare(base: Path, adapter: LoraAdapter) -> "_Merge":
-        """Check everything that can be checked without reading tensors."""
-        config = read_t5_config(base)
-        _find_spiece(base)
-        checkpoint = open_checkpoint(base, MODEL_WEIGHTS)
-        shapes = encoder_shapes(config)
-        check_shapes(checkpoint, shapes)
-        adapter.check_fits({name: checkpoint.shape(name) for name in checkpoint.names()})
-        return _Merge(config=config, checkpoint=checkpoint, adapter=adapter, shapes=shapes)
-
-    def write_weights(self, destination: Destination) -> None:
-        """Write the shards that are not there yet, then their index."""
-        sizes = {name: tensor_bytes(shape) for name, shape in self.shapes.items()}
-        shards = plan_shards(sizes, SHARD_BYTES)
-        shard_sizes = {shard: sum(map(sizes.__getitem__, names)) for shard, names in shards.items()}
-        destination.check_space(shard_sizes)
-        with bar("merging", total=sum(sizes.values()), unit="B") as progress:
-            for shard, names in shards.items():
-                if destination.has(shard):
-                    progress.update(shard_sizes[shard])
-                    continue
-                blocks = shard_blocks({name: self.shapes[name] for name in names}, self.tensor)
-                destination.write(shard, blocks, progress.update)
-        _write_json(
-            destination, "model.safetensors.index.json", index_of(shards, sum(sizes.values()))
-        )
-
-    def tensor(self, name: str) -> Tensor:
-        """Return one tensor of the encoder, merged in float32, in bfloat16."""
-        merged = self.adapter.merged(
-            name, self.checkpoint.get(stored_name(self.checkpoint, name))
-        ).to(torch.bfloat16)
-        if not torch.isfinite(merged.sum(dtype=torch.float32)):
-            raise EncoderError(
-                f"{name} of {self.checkpoint.folder} with the adapter has NaN or infinite values",
-                hint="fetch the base and the adapter again",
-            )
-        return merged
-
-
-def _write_companions(
-    destination: Destination, base: Source, adapter: Source, config: dict[str, Any]
+def _fill(
+    destination: ModelFolder, base: Ingredient, adapter: Ingredient, lora: LoraAdapter
 ) -> None:
-    """Write configs, pooling, tokenizer and README."""
-    _write_json(destination, CONFIG, encoder_config(config))
-    for name, content in pooling_files(config["d_model"]).items():
-        _write_json(destination, name, content)
+    """Merge and write; everything that needs no tensor is checked first."""
+    config = read_t5_config(base.folder)
+    spiece = _find_spiece(base.folder)
+    checkpoint = open_checkpoint(base.folder, MODEL_WEIGHTS)
+    shapes = encoder_shapes(config)
+    check_shapes(checkpoint, shapes)
+    lora.check_fits({name: checkpoint.shape(name) for name in checkpoint.names()})
+    weights = MergedWeights(
+        base=checkpoint,
+        lora=lora,
+        stored={name: stored_name(checkpoint, name) for name in shapes},
+        adapted={name: name for name in shapes if name in lora.pairs},
+        dtype=getattr(torch, _DTYPE),
+        remedy="fetch the base and the adapter again",
+    )
+    sizes = {name: form.n_bytes for name, form in weights.forms.items()}
+    files = plan_files(sizes, weight_files.FILE_BYTES)
+    write_weights(destination, files, weights.forms, weights.tensor)
+    kept = {key: value for key, value in config.items() if key not in _OLD_KEYS}
+    destination.write_json(CONFIG, encoder_config(kept, dtype=_DTYPE))
+    for name, content in pooling_files(config["d_model"], max_length=_LONGEST).items():
+        destination.write_json(name, content)
     with tempfile.TemporaryDirectory(prefix="bitextmine-") as temporary:
-        tokenizer = importlib.import_module("bitextmine.models.t5_tokenizer")
-        tokenizer.write_t5_tokenizer(_find_spiece(base.folder), Path(temporary))
+        write_t5_tokenizer(spiece, Path(temporary))
         for path in sorted(Path(temporary).iterdir()):
-            destination.write(path.name, _file_blocks(path))
+            destination.copy(path.name, path)
     destination.write(README, [_readme(base, adapter).encode()])
 
 
@@ -242,11 +181,7 @@ def _find_spiece(base: Path) -> Path:
     return path
 
 
-def _write_json(destination: Destination, name: str, content: Any) -> None:
-    destination.write(name, [json.dumps(content, indent=2).encode() + b"\n"])
-
-
-def _readme(base: Source, adapter: Source) -> str:
+def _readme(base: Ingredient, adapter: Ingredient) -> str:
     return f"""---
 license: {M_ST5_LICENCE.lower()}
 library_name: sentence-transformers

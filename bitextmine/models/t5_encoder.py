@@ -1,20 +1,20 @@
 """The encoder of a T5 or mT5 checkpoint: its tensors, their shapes, and the configs beside it."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bitextmine.checkpoints.layout import CONFIG
+from bitextmine.checkpoints.model_kinds import T5_CLASSES, T5_SHARED_BIAS
 from bitextmine.checkpoints.tensors import Checkpoint
 from bitextmine.errors import EncoderError
 
-SHARED = "shared.weight"
-_EMBEDDING_NAMES = (SHARED, "encoder.embed_tokens.weight")  # one tensor, saved under either name
-_CLASSES = {"mt5": "MT5EncoderModel", "t5": "T5EncoderModel"}
+_SHARED = "shared.weight"
+_EMBEDDING_NAMES = (_SHARED, "encoder.embed_tokens.weight")  # one tensor, saved under either name
 _SIZES = ("d_model", "d_kv", "d_ff", "num_layers", "num_heads", "vocab_size")
-_DECODER_KEYS = {"num_decoder_layers", "decoder_start_token_id", "output_past", "torch_dtype"}
-_LONGEST = 512  # tokens read of a sentence; T5 itself has no limit
+# The tokenizer itself says of which class it is.
+_DECODER_KEYS = ("num_decoder_layers", "decoder_start_token_id", "tokenizer_class")
 
 
 def read_t5_config(folder: Path) -> dict[str, Any]:
@@ -34,8 +34,10 @@ def read_t5_config(folder: Path) -> dict[str, Any]:
             f"cannot read {path}: {error}", hint="the base is a folder as transformers writes it"
         ) from error
     wrong = [key for key in _SIZES if not isinstance(config.get(key), int)]
-    if kind not in _CLASSES or wrong:
-        what = f"model_type is {kind!r}" if kind not in _CLASSES else f"{wrong[0]} is no number"
+    if kind not in T5_SHARED_BIAS or wrong:
+        what = (
+            f"model_type is {kind!r}" if kind not in T5_SHARED_BIAS else f"{wrong[0]} is no number"
+        )
         raise EncoderError(
             f"{folder} is no T5 or mT5 model: {what}",
             hint="give a base such as google/mt5-xxl",
@@ -47,7 +49,7 @@ def encoder_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name every tensor of the encoder, with its shape, from the embedding upwards."""
     d, ff, inner = config["d_model"], config["d_ff"], config["num_heads"] * config["d_kv"]
     gated = str(config.get("feed_forward_proj", "relu")).startswith("gated")
-    shapes: dict[str, tuple[int, ...]] = {SHARED: (config["vocab_size"], d)}
+    shapes: dict[str, tuple[int, ...]] = {_SHARED: (config["vocab_size"], d)}
     for block in range(config["num_layers"]):
         attention = f"encoder.block.{block}.layer.0."
         feed_forward = f"encoder.block.{block}.layer.1."
@@ -69,9 +71,16 @@ def encoder_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def stored_name(checkpoint: Checkpoint, name: str) -> str:
     """Return the name under which a checkpoint holds a tensor of the encoder."""
-    if name == SHARED:
+    if name == _SHARED:
         return next((found for found in _EMBEDDING_NAMES if found in checkpoint), name)
     return name
+
+
+def encoder_names(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the tensors of the encoder alone: what each is called there, by its own name."""
+    inside = (name for name in checkpoint.names() if name.startswith("encoder."))
+    named = {name: name for name in inside if name not in _EMBEDDING_NAMES}
+    return {_SHARED: stored_name(checkpoint, _SHARED)} | named
 
 
 def check_shapes(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -91,63 +100,20 @@ def check_shapes(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) 
             )
 
 
-def encoder_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the config of the whole model into one of its encoder alone, in bfloat16."""
-    kept = {key: value for key, value in config.items() if key not in _DECODER_KEYS}
-    kept.pop("tokenizer_class", None)  # the tokenizer says so itself
-    return kept | {
-        "architectures": [_CLASSES[config["model_type"]]],
-        "dtype": "bfloat16",
-        "is_encoder_decoder": False,
-        "use_cache": False,
-    }
+def encoder_config(config: Mapping[str, Any], *, dtype: str = "") -> dict[str, Any]:
+    """Turn the config of the whole model into one of its encoder alone.
 
-
-def pooling_files(dim: int) -> dict[str, Any]:
-    """Return what tells sentence-transformers to take the mean over all tokens, by file name."""
-    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
-    return {
-        "modules.json": [
-            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for i, (path, kind) in enumerate(modules)
-        ],
-        "1_Pooling/config.json": {
-            "word_embedding_dimension": dim,
-            "pooling_mode_cls_token": False,
-            "pooling_mode_mean_tokens": True,
-            "pooling_mode_max_tokens": False,
-            "pooling_mode_mean_sqrt_len_tokens": False,
-        },
-        "sentence_bert_config.json": {"max_seq_length": _LONGEST, "do_lower_case": False},
-    }
-
-
-def plan_shards(sizes: Mapping[str, int], limit: int) -> dict[str, list[str]]:
-    """Distribute tensors over files of at most ``limit`` bytes; a larger one has a file to itself.
-
-    Returns
-    -------
-    dict
-        File name to tensor names, in the order given.
+    Parameters
+    ----------
+    config : mapping
+        As in ``config.json``.
+    dtype : str
+        Of the weights, where it is another than the config says.
     """
-    groups: list[list[str]] = []
-    room = 0
-    for name, size in sizes.items():
-        if size > room or not groups:
-            groups.append([])
-            room = limit
-        groups[-1].append(name)
-        room -= size
-    return {_shard_name(i, len(groups)): names for i, names in enumerate(groups, 1)}
-
-
-def _shard_name(number: int, count: int) -> str:
-    return f"model-{number:05d}-of-{count:05d}.safetensors"
-
-
-def index_of(shards: Mapping[str, Iterable[str]], total_bytes: int) -> dict[str, Any]:
-    """Return the content of ``model.safetensors.index.json``."""
-    return {
-        "metadata": {"total_size": total_bytes},
-        "weight_map": {name: shard for shard, names in shards.items() for name in names},
-    }
+    kept = {key: value for key, value in config.items() if key not in _DECODER_KEYS}
+    return (
+        kept
+        | {"architectures": [T5_CLASSES[config["model_type"]]]}
+        | ({"dtype": dtype} if dtype else {})
+        | {"is_encoder_decoder": False, "use_cache": False}
+    )

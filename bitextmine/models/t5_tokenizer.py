@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 from tokenizers.processors import TemplateProcessing
 
-from bitextmine.checkpoints.tokenizer_files import load_sentencepiece
+from bitextmine.checkpoints.tokenizer_files import SPIECE, load_sentencepiece
 from bitextmine.errors import EncoderError
 from bitextmine.files import atomic_write
 
@@ -92,7 +92,7 @@ def write_t5_tokenizer(spiece: Path, out: Path) -> None:
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
     }
-    _write(out / "spiece.model", content)
+    _write(out / SPIECE, content)
     _write(out / "tokenizer.json", tokenizer.to_str().encode())
     _write(out / "tokenizer_config.json", _to_json(config))
     _write(out / "special_tokens_map.json", _to_json(special))

@@ -12,7 +12,7 @@ from bitextmine.checkpoints.manifest import mark_file, write_manifest
 from bitextmine.checkpoints.model_card import read_licence
 from bitextmine.encoders.locate import Located
 from bitextmine.files import atomic_write, explained_write, write_json
-from bitextmine.models.merging import companion_files
+from bitextmine.models.companions import companion_files
 from bitextmine.training.choices import TrainConfig
 from bitextmine.training.course import COURSE_FILES, write_course
 from bitextmine.training.folder import (

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from bitextmine.arrays import Floats
 from bitextmine.checkpoints.description import Description
+from bitextmine.encoders.transformer.backbone import is_unused, load_transformer
 from bitextmine.encoders.transformer.heads import Head
-from bitextmine.encoders.transformer.loading import is_unused, load_model
 from bitextmine.encoders.transformer.tokens import Tokeniser, load_tokeniser
 from bitextmine.errors import UsageError
 from bitextmine.machine import CPU
@@ -120,7 +120,7 @@ def load_trainee(description: Description, config: TrainConfig, dtype: torch.dty
     """
     full = config.method == "full"
     held = torch.float32 if full else dtype
-    model = load_model(description, CPU, held, config.trust_remote_code)
+    model = load_transformer(description, CPU, held, config.trust_remote_code)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if full:

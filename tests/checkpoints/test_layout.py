@@ -30,7 +30,7 @@ def test_the_weights_that_transformers_loads_are_chosen(beside: list[str], chose
     assert needed_files([*beside, "model-00001-of-00002.bin", "README.md"]) == [chosen]
 
 
-def test_shards_are_found_by_the_names_in_their_index(folder: Path) -> None:
+def test_files_of_weights_are_found_by_the_names_in_their_index(folder: Path) -> None:
     index = {"weight_map": {"a": "part one.safetensors", "b": "../outside.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "part one.safetensors").write_bytes(b"tensors")

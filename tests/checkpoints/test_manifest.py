@@ -168,13 +168,13 @@ def test_modules_outside_the_folder_are_refused(folder: Path) -> None:
         weights_hash(folder)
 
 
-def test_the_file_that_transformers_loads_is_hashed_and_not_the_shards_beside(folder: Path) -> None:
+def test_the_file_that_transformers_loads_is_hashed_and_not_the_others_beside(folder: Path) -> None:
     index = {"weight_map": {"w": "model-00001-of-00001.safetensors"}}
     _fill(
         folder,
         {
             "model.safetensors.index.json": json.dumps(index).encode(),
-            "model-00001-of-00001.safetensors": b"shard",
+            "model-00001-of-00001.safetensors": b"other",
         },
     )
     before = weights_hash(folder)

@@ -39,24 +39,24 @@ def _save_old_torch(folder: Path) -> None:
     torch.save(TENSORS, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
 
 
-def _save_shards(folder: Path, suffix: str, index: str) -> None:
-    shard_of = {}
+def _save_parts(folder: Path, suffix: str, index: str) -> None:
+    file_of = {}
     for number, (name, tensor) in enumerate(TENSORS.items()):
-        shard = f"part-{number}.{suffix}"
-        shard_of[name] = shard
+        file = f"part-{number}.{suffix}"
+        file_of[name] = file
         if suffix == "bin":
-            torch.save({name: tensor}, folder / shard)
+            torch.save({name: tensor}, folder / file)
         else:
-            save_file({name: tensor}, folder / shard)
-    (folder / index).write_text(json.dumps({"weight_map": shard_of}))
+            save_file({name: tensor}, folder / file)
+    (folder / index).write_text(json.dumps({"weight_map": file_of}))
 
 
-def _save_safetensors_shards(folder: Path) -> None:
-    _save_shards(folder, "safetensors", "model.safetensors.index.json")
+def _save_safetensors_parts(folder: Path) -> None:
+    _save_parts(folder, "safetensors", "model.safetensors.index.json")
 
 
-def _save_torch_shards(folder: Path) -> None:
-    _save_shards(folder, "bin", "pytorch_model.bin.index.json")
+def _save_torch_parts(folder: Path) -> None:
+    _save_parts(folder, "bin", "pytorch_model.bin.index.json")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def _save_torch_shards(folder: Path) -> None:
         _save_safetensors,
         _save_torch,
         _save_old_torch,
-        _save_safetensors_shards,
-        _save_torch_shards,
+        _save_safetensors_parts,
+        _save_torch_parts,
     ],
 )
 def test_every_format_gives_the_tensors_back(folder: Path, save: Callable[[Path], None]) -> None:
@@ -98,10 +98,10 @@ def test_a_whole_file_is_preferred_to_an_index_as_in_transformers(
     folder: Path, suffix: str
 ) -> None:
     if suffix == "bin":
-        _save_torch_shards(folder)
+        _save_torch_parts(folder)
         torch.save({"other": torch.zeros(1)}, folder / "pytorch_model.bin")
     else:
-        _save_safetensors_shards(folder)
+        _save_safetensors_parts(folder)
         save_file({"other": torch.zeros(1)}, folder / "model.safetensors")
     assert open_checkpoint(folder).names() == ["other"]
 
@@ -157,14 +157,14 @@ def test_a_pointer_of_git_lfs_is_told(folder: Path, name: str) -> None:
     assert "git lfs pull" in told.value.hint
 
 
-def test_a_missing_shard_is_named(folder: Path) -> None:
-    _save_safetensors_shards(folder)
+def test_a_missing_file_of_several_is_named(folder: Path) -> None:
+    _save_safetensors_parts(folder)
     (folder / "part-1.safetensors").unlink()
     with pytest.raises(EncoderError, match=r"names part-1\.safetensors, which is not in its"):
         open_checkpoint(folder)
 
 
-def test_a_shard_outside_the_folder_is_refused(folder: Path) -> None:
+def test_a_file_outside_the_folder_is_refused(folder: Path) -> None:
     save_file(TENSORS, folder.parent / "outside.safetensors")
     index = json.dumps({"weight_map": {"half": "../outside.safetensors"}})
     (folder / "model.safetensors.index.json").write_text(index)
@@ -175,7 +175,7 @@ def test_a_shard_outside_the_folder_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[1]", '{"weight_map": 3}', "{"])
 def test_an_index_that_is_none_is_told(folder: Path, content: str) -> None:
     (folder / "model.safetensors.index.json").write_text(content)
-    with pytest.raises(EncoderError, match="is no index of shards"):
+    with pytest.raises(EncoderError, match="is no index of weight files"):
         open_checkpoint(folder)
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import small_models
+import torch
 
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.registry import encoder_info, installed_package
 from bitextmine.encoders.spec import (
     EncoderSpec,
     load_spec,
+    resolve_dtype,
     resolve_spec,
     shared_encoder,
 )
@@ -105,7 +107,7 @@ def test_another_file_gives_another_identity(
     assert spec_of(copy).weights != spec_of(e5).weights
 
 
-def test_a_source_survives_the_journey_to_another_process(e5: Path) -> None:
+def test_a_spec_survives_the_journey_to_another_process(e5: Path) -> None:
     spec = spec_of(e5, prompt="x: ", max_length=20)
     copy = pickle.loads(pickle.dumps(spec))
     assert (copy, hash(copy)) == (spec, hash(spec))
@@ -198,3 +200,24 @@ def test_an_unknown_name_and_a_missing_gpu_are_told(e5: Path) -> None:
         resolve_spec("use-m4", EncoderOptions())
     with pytest.raises(EncoderError, match="there is no cuda:99 here"):
         resolve_spec(str(e5), EncoderOptions(), ("cuda:99",))
+
+
+def test_the_number_format_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_dtype("auto", ("cpu",), is_t5=True) == "float32"
+    assert resolve_dtype("bfloat16", ("cpu",), is_t5=True) == "bfloat16"
+    for supported, is_t5, dtype in (
+        (True, True, "bfloat16"),
+        (True, False, "bfloat16"),
+        (False, True, "float32"),
+        (False, False, "float16"),
+    ):
+        known = supported
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, known=known: known
+        )
+        assert resolve_dtype("auto", ("cuda:0",), is_t5=is_t5) == dtype
+
+
+def test_half_precision_is_refused_for_t5() -> None:
+    with pytest.raises(UsageError, match="overflow"):
+        resolve_dtype("float16", ("cpu",), is_t5=True)

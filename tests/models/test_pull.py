@@ -19,9 +19,7 @@ from bitextmine.checkpoints import layout
 from bitextmine.checkpoints.manifest import read_manifest, verify_manifest, weights_hash
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.errors import BitextmineError, EncoderError, OutputError
-from bitextmine.models import model_folder as destination
-from bitextmine.models import origins as sources
-from bitextmine.models import pull
+from bitextmine.models import ingredients, model_folder, pull, weight_files
 
 Q0 = "encoder.block.0.layer.0.SelfAttention.q.weight"
 
@@ -63,12 +61,12 @@ def _resave(base: Path, out: Path, kind: str) -> None:
     out.mkdir()
     for name in ("config.json", "spiece.model"):
         shutil.copy(base / name, out / name)
-    if kind == "sharded":
+    if kind == "several":
         names = sorted(tensors)
         halves = (names[::2], names[1::2])
         for number, half in enumerate(halves):
-            shard = {name: tensors[name] for name in half}
-            torch.save(shard, out / f"pytorch_model-{number}.bin")
+            part = {name: tensors[name] for name in half}
+            torch.save(part, out / f"pytorch_model-{number}.bin")
         where = {name: f"pytorch_model-{i}.bin" for i, half in enumerate(halves) for name in half}
         (out / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": where}))
     else:
@@ -76,7 +74,7 @@ def _resave(base: Path, out: Path, kind: str) -> None:
         torch.save(tensors, out / "pytorch_model.bin", _use_new_zipfile_serialization=new)
 
 
-@pytest.mark.parametrize("kind", ["zip", "old", "sharded"])
+@pytest.mark.parametrize("kind", ["zip", "old", "several"])
 def test_the_format_of_the_base_is_no_matter(
     parts: tuple[Path, Path], tmp_path: Path, kind: str
 ) -> None:
@@ -144,16 +142,16 @@ def test_the_manifest_tells_sources_and_licence(parts: tuple[Path, Path], tmp_pa
     assert "license: cc-by-nc-4.0" in (out / "README.md").read_text("utf-8")
 
 
-def test_weights_are_written_in_shards(
+def test_weights_are_written_in_several_files(
     parts: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = open_checkpoint(_pull(parts, tmp_path / "whole"))
-    monkeypatch.setattr(pull, "SHARD_BYTES", 8192)
+    monkeypatch.setattr(weight_files, "FILE_BYTES", 8192)
     out = _pull(parts, tmp_path / "out")
     sizes = {path.name: path.stat().st_size for path in out.glob("model-*.safetensors")}
     assert len(sizes) > 3
     embedding = 2 * VOCABULARY * 32
-    assert sorted(sizes.values())[-1] < embedding + 1000  # larger than a shard, so alone
+    assert sorted(sizes.values())[-1] < embedding + 1000  # larger than a file may be, so alone
     assert sorted(sizes.values())[-2] < 8192 + 1000
     pieces = open_checkpoint(out)
     assert pieces.names() == whole.names()
@@ -164,9 +162,9 @@ def test_weights_are_written_in_shards(
 def test_an_interrupted_pull_goes_on(
     parts: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
-    monkeypatch.setattr(pull, "SHARD_BYTES", 8192)
+    monkeypatch.setattr(weight_files, "FILE_BYTES", 8192)
     expected = weights_hash(_pull(parts, tmp_path / "expected"))
-    write = destination.Destination.write
+    write = model_folder.ModelFolder.write
     done: list[str] = []
 
     def counted(self: Any, name: str, *args: Any) -> None:
@@ -175,7 +173,7 @@ def test_an_interrupted_pull_goes_on(
         write(self, name, *args)
         done.append(name)
 
-    monkeypatch.setattr(destination.Destination, "write", counted)
+    monkeypatch.setattr(model_folder.ModelFolder, "write", counted)
     stop = written
     with contextlib.suppress(KeyboardInterrupt):
         _pull(parts, tmp_path / "out")
@@ -183,8 +181,8 @@ def test_an_interrupted_pull_goes_on(
     (tmp_path / "out/.model-00001.x.tmp").touch()  # as a killed process leaves it
     before, stop = list(done), -1
     assert weights_hash(_pull(parts, tmp_path / "out")) == expected
-    shards = [name for name in done[len(before) :] if name.startswith("model-")]
-    assert not set(shards) & set(before)
+    files = [name for name in done[len(before) :] if name.startswith("model-")]
+    assert not set(files) & set(before)
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 
@@ -195,7 +193,7 @@ def test_a_complete_folder_is_left_as_it_is(parts: tuple[Path, Path], tmp_path: 
     assert (out / "bitextmine.json").stat() == before
 
 
-def test_a_folder_of_other_sources_is_refused_by_name(
+def test_a_folder_of_other_ingredients_is_refused_by_name(
     parts: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _pull(parts, tmp_path / "out")
@@ -204,7 +202,9 @@ def test_a_folder_of_other_sources_is_refused_by_name(
         _pull((parts[0], tmp_path / "other adapter"), tmp_path / "out")
 
 
-def test_a_source_that_has_changed_is_noticed(parts: tuple[Path, Path], tmp_path: Path) -> None:
+def test_an_ingredient_that_has_changed_is_noticed(
+    parts: tuple[Path, Path], tmp_path: Path
+) -> None:
     adapter = tmp_path / "adapter"
     shutil.copytree(parts[1], adapter)
     _pull((parts[0], adapter), tmp_path / "out")
@@ -235,7 +235,7 @@ def test_a_folder_in_use_is_refused(parts: tuple[Path, Path], tmp_path: Path) ->
 def test_a_disk_that_is_too_small_is_told_before_writing(
     parts: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destination, "free_bytes", lambda path: 2**20)
+    monkeypatch.setattr(model_folder, "free_disk_bytes", lambda path: 2**20)
     with pytest.raises(OutputError, match=r"needs 0\.06 GiB, its disk has 0\.00 GiB free"):
         _pull(parts, tmp_path / "out")
     assert not list((tmp_path / "out").glob("model-*"))
@@ -319,7 +319,7 @@ def test_hub_ids_are_fetched_with_their_revision(
         calls.append((repo, revision))
         return parts[0] if "base" in repo else parts[1]
 
-    monkeypatch.setattr(sources, "snapshot", snapshot)
+    monkeypatch.setattr(ingredients, "snapshot", snapshot)
     monkeypatch.chdir(tmp_path)
     pull.pull("m-st5", out=tmp_path / "out", base="me/base@v1.0", adapter="me/adapter")
     assert calls == [("me/adapter", None), ("me/base", "v1.0")]
@@ -335,7 +335,7 @@ def test_a_preset_is_fetched_under_its_short_name(
         calls.append((repo, asked))
         return model
 
-    monkeypatch.setattr(sources, "snapshot", snapshot)
+    monkeypatch.setattr(ingredients, "snapshot", snapshot)
     monkeypatch.setenv("BITEXTMINE_MODELS", str(tmp_path / "models"))
     monkeypatch.chdir(tmp_path)
     assert pull.pull("labse") == tmp_path / "models/labse"

@@ -1,6 +1,7 @@
-"""Attention over sentences that lie end to end: each group of equal length in one call."""
+"""What all flat models share: attention over sentences that lie end to end, and compiled steps."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from bitextmine.encoders.transformer.batches import Groups
 def attend(
     qkv: Tensor, groups: Groups, heads: int, *, scale: float, bias: Callable[[int], Tensor] | None
 ) -> Tensor:
-    """Mix the values of every sentence's tokens.
+    """Mix the values of every sentence's tokens; each group of equal length in one call.
 
     Parameters
     ----------
@@ -45,3 +46,40 @@ def attend(
         start = stop
     mixed[start:] = 0
     return mixed
+
+
+class Compiled:
+    """A step of a network that runs compiled for one shape, and as it is for all others.
+
+    Parameters
+    ----------
+    step : callable
+        A pure function of tensors, the first of shape (tokens, d).
+    """
+
+    def __init__(self, step: Callable[..., Tensor]) -> None:
+        self._step = step
+        self._compiled: Callable[..., Tensor] | None = None
+        self._tokens = -1
+
+    def prepare(self, *arguments: Any) -> None:
+        """Compile for the shapes of these arguments.
+
+        The arguments must be made as those of later calls are, in inference mode too, or the
+        compiler takes them for another kind and compiles again.
+
+        Raises
+        ------
+        RuntimeError
+            There is no working compiler here, or memory does not suffice.
+        """
+        self._tokens = -1
+        self._compiled = torch.compile(self._step, dynamic=False, fullgraph=True)
+        self._compiled(*arguments)
+        self._tokens = len(arguments[0])
+
+    def __call__(self, *arguments: Any) -> Tensor:
+        """Run the step."""
+        if self._compiled is not None and len(arguments[0]) == self._tokens:
+            return self._compiled(*arguments)
+        return self._step(*arguments)

@@ -11,7 +11,7 @@ import torch
 from bitextmine.checkpoints.description import Description
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.base import Encoded, EncoderInfo
-from bitextmine.encoders.transformer.loading import count_multiplied, load_backbone
+from bitextmine.encoders.transformer.backbone import count_multiplied, load_backbone
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import CoresRunner, DeviceRunner, Pending
 from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser, load_tokeniser

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bitextmine.encoders.transformer.attention import attend
+from bitextmine.encoders.transformer.attention import Compiled, attend
 from bitextmine.encoders.transformer.batches import Groups
-from bitextmine.encoders.transformer.compiling import Compiled
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bitextmine.encoders.transformer.attention import attend
+from bitextmine.checkpoints.model_kinds import T5_SHARED_BIAS
+from bitextmine.encoders.transformer.attention import Compiled, attend
 from bitextmine.encoders.transformer.batches import Groups
-from bitextmine.encoders.transformer.compiling import Compiled
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": partial(functional.gelu, approximate="tanh"),
@@ -75,7 +75,7 @@ class FlatT5:
     @staticmethod
     def fits(config: Any) -> bool:
         """Tell whether this class computes a model of this configuration."""
-        return config.model_type in ("t5", "mt5") and config.dense_act_fn in _ACTIVATIONS
+        return config.model_type in T5_SHARED_BIAS and config.dense_act_fn in _ACTIVATIONS
 
     def __call__(self, ids: Tensor, groups: Groups) -> Tensor:
         """Return the last hidden states.

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from bitextmine.checkpoints.description import Description
+from bitextmine.encoders.transformer.backbone import Backbone
 from bitextmine.encoders.transformer.batches import Groups
 from bitextmine.encoders.transformer.heads import Head, pool
-from bitextmine.encoders.transformer.loading import Backbone
 
 
 class Network:

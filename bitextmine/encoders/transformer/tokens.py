@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import normalizers
 
 from bitextmine.arrays import Ids
+from bitextmine.checkpoints.model_kinds import T5_TYPES
 from bitextmine.checkpoints.tokenizer_files import (
     SENTENCEPIECE_FILES,
     added_tokens,
@@ -26,7 +27,6 @@ from bitextmine.errors import EncoderError
 
 TokenArray = NDArray[np.int32]
 
-_T5_TYPES = frozenset({"t5", "mt5", "umt5"})
 _CHUNK = 256  # sentences a thread takes at a time; larger chunks measured slower
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -116,7 +116,7 @@ def load_tokeniser(
         a sentence.
     """
     prepare = _Preparation(prompt, lowercase)
-    if model_type in _T5_TYPES:
+    if model_type in T5_TYPES:
         for model in (folder / name for name in SENTENCEPIECE_FILES):
             if model.is_file():
                 return _load_t5(model, max_length, prepare, threads, trust_remote_code)

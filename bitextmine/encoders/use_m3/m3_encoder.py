@@ -28,7 +28,7 @@ from torch.nn import functional
 from bitextmine.arrays import Floats, Ids
 from bitextmine.encoders.base import Encoded
 from bitextmine.encoders.registry import encoder_info
-from bitextmine.encoders.use_m3.m3_tokens import Piece, Tokeniser, cut_into_pieces
+from bitextmine.encoders.use_m3.m3_tokens import M3Tokeniser, Piece, cut_into_pieces
 from bitextmine.encoders.use_m3.m3_weights import (
     BRANCH,
     DIM,
@@ -80,7 +80,7 @@ class UseM3:
         resources = _resources()
         self._weights = Weights.load(resources / "weights.npz")
         self._windows = [FastWindows.of(self._weights, n) for n, _ in ORDERS]
-        self._tokeniser = Tokeniser(resources / "sp.model")
+        self._tokeniser = M3Tokeniser(resources / "sp.model")
         self._tokens = TokenProducts(self._weights)
         self._workers = single_threaded_workers(threads, "use-m3")
         self._one_call_at_a_time = threading.Lock()  # calls share the token products

@@ -1,6 +1,5 @@
 """The tokens of use-m3: text to piece ids, and long sentences to pieces of bounded length."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ _LONGEST = 256  # tokens computed in one piece
 _HALO = 4  # tokens on either side that a token's features depend on: two layers, 2 tokens each
 
 
-class Tokeniser:
+class M3Tokeniser:
     """The ids that the package's own tokeniser gives, from the sentencepiece library.
 
     The library joins neighbouring unknown characters into one token; the package, and so the
@@ -22,7 +21,8 @@ class Tokeniser:
     """
 
     def __init__(self, model: Path) -> None:
-        sentencepiece = importlib.import_module("sentencepiece")
+        import sentencepiece  # late: pieces are cut without it
+
         self._processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bitextmine.arrays import Floats
 from bitextmine.checkpoints.description import describe
+from bitextmine.encoders.transformer.backbone import load_backbone
 from bitextmine.encoders.transformer.batches import Groups, cut_to
-from bitextmine.encoders.transformer.loading import load_backbone
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import LEAST_TOKENS, CoresRunner, DeviceRunner
 from bitextmine.encoders.transformer.tokens import TokenIds

@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: a local folder, or a repository of the hub."""
+"""What a model is made of: checkpoints in local folders, or fetched from the hub."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ _LICENCE = re.compile(r"^license:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Source:
+class Ingredient:
     """A checkpoint that is here now.
 
     Attributes
@@ -57,7 +57,9 @@ class Source:
         return stated[1] if stated else "unknown"
 
 
-def find_source(role: str, where: str, *, allow: Sequence[str] = (), asked: str = "") -> Source:
+def find_ingredient(
+    role: str, where: str, *, allow: Sequence[str] = (), asked: str = ""
+) -> Ingredient:
     """Find a checkpoint on disk, or fetch it from the hub.
 
     Parameters
@@ -76,7 +78,7 @@ def find_source(role: str, where: str, *, allow: Sequence[str] = (), asked: str 
     """
     folder = Path(where).expanduser()
     if where and folder.is_dir():
-        return Source(role, str(folder.absolute()), "", folder)
+        return Ingredient(role, str(folder.absolute()), "", folder)
     match = _HUB_ID.fullmatch(where)
     if match is None:
         raise EncoderError(
@@ -84,7 +86,7 @@ def find_source(role: str, where: str, *, allow: Sequence[str] = (), asked: str 
             hint="give a folder that exists, or a hub id such as google/mt5-xxl",
         )
     found = snapshot(match["repo"], revision=match["revision"], allow=allow, asked=asked)
-    return Source(role, match["repo"], found.name, found)
+    return Ingredient(role, match["repo"], found.name, found)
 
 
 def _fingerprint(folder: Path) -> str:

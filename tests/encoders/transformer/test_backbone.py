@@ -1,4 +1,4 @@
-"""A checkpoint is loaded whole, or refused in two lines; nothing in it is made up."""
+"""A checkpoint is loaded whole, or refused in two lines; a plain model computes as transformers."""
 
 import json
 import pickle
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import small_models
 import torch
+from flat_batches import in_a_row, random_ids, states_of
 from safetensors.torch import load_file, save_file
 from small_models import library
 from torch import Tensor
@@ -16,10 +17,14 @@ from torch import Tensor
 from bitextmine.checkpoints.description import describe
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.spec import load_spec, resolve_spec
+from bitextmine.encoders.transformer.backbone import (
+    Backbone,
+    PlainBackbone,
+    count_multiplied,
+    load_backbone,
+)
 from bitextmine.encoders.transformer.flat_bert import FlatBert
 from bitextmine.encoders.transformer.flat_t5 import FlatT5
-from bitextmine.encoders.transformer.loading import Backbone, count_multiplied, load_backbone
-from bitextmine.encoders.transformer.plain import PlainBackbone
 from bitextmine.errors import BitextmineError, EncoderError, UsageError
 
 Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
@@ -247,3 +252,26 @@ def test_a_model_that_does_not_run_is_refused_before_the_run(folder: Path) -> No
     config = json.loads((folder / "config.json").read_bytes())
     (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
     assert refused(folder).startswith(f"the model in {folder} does not run: ")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_plain_states_are_those_of_each_sentence_alone(tmp_path: Path, dtype: torch.dtype) -> None:
+    folder = small_models.modernbert(tmp_path / "Modèle 'é'")
+    model = library("transformers").AutoModel.from_pretrained(folder, dtype=dtype).eval()
+    groups = ((1, 60), (3, 17), (4, 2))
+    ids = random_ids(groups, 400)
+    backbone = PlainBackbone(model, "cpu")
+    found, expected = in_a_row(backbone, ids, groups), states_of(model, ids, groups)
+    assert found.dtype == torch.float32
+    assert found.shape == (119, backbone.dim)
+    exact = dtype == torch.float32
+    torch.testing.assert_close(
+        found, expected.float(), atol=1e-5 if exact else 0.1, rtol=1e-5 if exact else 0.1
+    )
+
+
+def test_a_plain_model_is_not_filled_up_and_never_compiled(tmp_path: Path) -> None:
+    model = library("transformers").AutoModel.from_pretrained(small_models.modernbert(tmp_path))
+    backbone = PlainBackbone(model, "cpu")
+    backbone.compile(64)
+    assert not backbone.static

@@ -16,8 +16,8 @@ from bitextmine.checkpoints.manifest import read_manifest, verify_manifest
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.errors import EncoderError, OutputError
-from bitextmine.models import merging as module
-from bitextmine.models.merging import merge
+from bitextmine.models import weight_files
+from bitextmine.models.merge import merge
 
 BASES: dict[str, tuple[Callable[[Path], Path], str, list[str]]] = {
     "mt5": (small_models.mt5, "MT5EncoderModel", ["q", "v"]),
@@ -97,7 +97,7 @@ def test_weights_keep_their_type_and_are_written_in_parts(
     transformers = small_models.library("transformers")
     half = transformers.AutoModel.from_pretrained(base, dtype=torch.bfloat16)
     half.save_pretrained(base)
-    monkeypatch.setattr(module, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(weight_files, "FILE_BYTES", 20_000)
     out = merge(str(tmp_path / "adapter"), out=tmp_path / "merged")
     parts = sorted(out.glob("model-*.safetensors"))
     assert len(parts) > 2

@@ -12,15 +12,14 @@ from torch import Tensor
 
 from bitextmine.checkpoints.description import Description
 from bitextmine.checkpoints.layout import ADAPTER_CONFIG
+from bitextmine.checkpoints.model_kinds import T5_CLASSES
 from bitextmine.checkpoints.tensors import open_checkpoint
 from bitextmine.encoders.transformer.batches import Groups
 from bitextmine.encoders.transformer.flat_bert import FlatBert
 from bitextmine.encoders.transformer.flat_t5 import FlatT5
-from bitextmine.encoders.transformer.plain import PlainBackbone
 from bitextmine.errors import EncoderError
 from bitextmine.machine import CPU
 
-_T5_CLASSES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 _GIB = 2**30
 _WORKING_GIB = 1.5  # beside the weights: some batch, and what a GPU keeps for itself
 # A model is whole without these: heads of the pre-training task, which we do not run.
@@ -60,6 +59,40 @@ class Backbone(Protocol):
         ...
 
 
+class PlainBackbone:
+    """Any other model of transformers, called once a group of equal length: nothing is padded.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        An encoder.
+    device : str
+        Where to compute.
+    """
+
+    static = False
+
+    def __init__(self, model: Any, device: str) -> None:
+        self._model = model.to(device).eval()
+        self.dim: int = model.config.hidden_size
+        self.vocabulary: int = model.get_input_embeddings().num_embeddings
+
+    def __call__(self, ids: Tensor, groups: Groups) -> Tensor:
+        """Return the last hidden states: as `FlatT5.__call__`."""
+        hidden: list[Tensor] = []
+        start = 0
+        for sentences, length in groups:
+            stop = start + sentences * length
+            tokens = ids[start:stop].view(sentences, length)
+            states = self._model(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+            hidden.append(states.last_hidden_state.reshape(sentences * length, -1).float())
+            start = stop
+        return torch.cat(hidden)
+
+    def compile(self, tokens: int) -> None:
+        """Do nothing: shapes vary from group to group."""
+
+
 def load_backbone(
     description: Description, *, device: str, dtype: torch.dtype, trust_remote_code: bool
 ) -> Backbone:
@@ -82,7 +115,7 @@ def load_backbone(
         The weights are damaged, incomplete, of another shape, or do not fit into the device.
     """
     _require_room(description.folder, device, dtype)  # damaged weights are told here, by name
-    model = load_model(description, device, dtype, trust_remote_code)
+    model = load_transformer(description, device, dtype, trust_remote_code)
     backbone: Backbone
     if FlatT5.fits(model.config):
         backbone = FlatT5(model, device, dtype)
@@ -121,7 +154,7 @@ def _refuse_adapter(folder: Path) -> None:
         )
 
 
-def load_model(
+def load_transformer(
     description: Description, device: str, dtype: torch.dtype, trust_remote_code: bool
 ) -> Any:
     """Load a checkpoint with transformers, for mining or training; nothing in it is made up.
@@ -139,10 +172,10 @@ def load_model(
         The weights are damaged, incomplete, of another shape, or have an adapter beside them.
     """
     _refuse_adapter(description.folder)
-    transformers = importlib.import_module("transformers")
+    transformers: Any = importlib.import_module("transformers")  # late; its logging has no types
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    model_class = getattr(transformers, _T5_CLASSES.get(description.model_type, "AutoModel"))
+    model_class = getattr(transformers, T5_CLASSES.get(description.model_type, "AutoModel"))
     try:
         model, found = model_class.from_pretrained(
             description.folder,
