@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from here import here
 
 from bitextmine.config import ShardConfig
 from bitextmine.counts import count_shards
 from bitextmine.shard.build import build_shard, plan_shards
-from bitextmine.shard.numbering import NUMBERING_BYTES, number_sentences
+from bitextmine.shard.numbering import number_sentences
 from bitextmine.shard.sentences import Sentences
 from bitextmine.shard.split import split_file
 from bitextmine.workdir import Workdir
@@ -28,14 +29,14 @@ def written(root: Path, *contents: str | bytes, **settings: Any) -> tuple[Workdi
     return workdir, config
 
 
-def shard_side(workdir: Workdir, config: ShardConfig, memory: int = NUMBERING_BYTES) -> None:
+def shard_side(workdir: Workdir, config: ShardConfig, memory: int = 64 << 20) -> None:
     """Split, build and number src; ``memory`` is that of numbering, in bytes."""
     for file in range(len(config.src)):
-        split_file(workdir.root, "src", file, config)
-    plan_shards(workdir.root, "src", config)
+        split_file(workdir.root, "src", file, config, **here())
+    plan_shards(workdir.root, "src", config.shard_size, **here())
     for shard in range(count_shards(workdir, "src")):
-        build_shard(workdir.root, "src", shard, config)
-    number_sentences(workdir.root, "src", memory)
+        build_shard(workdir.root, "src", shard, **here())
+    number_sentences(workdir.root, "src", **here(memory=memory))
 
 
 def sharded(root: Path, *contents: str | bytes, **settings: Any) -> tuple[Workdir, ShardConfig]:
@@ -47,5 +48,5 @@ def sharded(root: Path, *contents: str | bytes, **settings: Any) -> tuple[Workdi
 
 def sentences(workdir: Workdir, config: ShardConfig) -> list[str]:
     """Return all sentences of src, in the order of their numbers."""
-    found = Sentences(workdir, "src", config.src)
+    found = Sentences(workdir, "src")
     return [text for text, _ in found.fetch(np.arange(len(found)))]

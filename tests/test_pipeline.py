@@ -12,14 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import TOY_INFO, ToyEncoder, src_line, tgt_line
 
-from bitextmine import MineConfig, mine, pipeline
-from bitextmine.config import SelectConfig
+from bitextmine import MineConfig, mine
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import BitextmineError, EncoderError, OutputError, WorkdirError
-from bitextmine.runcard import RunCard
 from bitextmine.search import grid
 from bitextmine.search import stage as search_stage
-from bitextmine.select.threshold import default_threshold
 from bitextmine.shard import buckets
 
 
@@ -171,12 +168,12 @@ def test_select_again_needs_no_search(
     fresh = mine(config(corpus, **other))
     mine(config(corpus, workdir=tmp_path / "work"))
     for module, task in (
-        (pipeline, "build_shard"),
-        (pipeline, "encode_shard"),
+        (shard_stage, "build_shard"),
+        (encode_stage, "encode_shard"),
         (search_stage, "search_block"),
         (search_stage, "merge_panel"),
     ):
-        monkeypatch.setattr(module, task, lambda *arguments: None)
+        monkeypatch.setattr(module, task, lambda *arguments, **where: None)
     again = mine(config(corpus, workdir=tmp_path / "work", **other))
     assert again.pairs == fresh.pairs
 
@@ -322,13 +319,3 @@ def test_nothing_is_left_in_the_temporary_folder(
     with pytest.raises(BitextmineError):
         mine(config(corpus, model="no such model"))
     assert list(scratch.iterdir()) == []
-
-
-def test_where_a_threshold_comes_from() -> None:
-    card = RunCard()
-    assert default_threshold(TOY_INFO, SelectConfig(threshold=1.5), 4, card) == (1.5, "--threshold")
-    assert default_threshold(TOY_INFO, SelectConfig(), 4, card)[0] == 1.02
-    assert not card.facts["warnings"]
-    assert default_threshold(TOY_INFO, SelectConfig(margin="distance"), 4, card)[0] == -float("inf")
-    assert default_threshold(TOY_INFO, SelectConfig(), 16, card)[0] == 1.02
-    assert len(card.facts["warnings"]) == 2

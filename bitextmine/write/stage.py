@@ -152,7 +152,7 @@ def write(
     with card.timed("write"):
         memory = run.engine.resources("cpu").memory
         records = pair_records(sentences, selected.pairs, memory)
-        pairs = _write_pairs(records, config, output_languages(config, choice), sink)
+        pairs = write_records(records, config, output_languages(config, choice), sink)
         if config.rejects is not None:
             write_rejects(run.workdir, sentences, config.rejects)
     for path in [run.workdir.run_card, *_cards_beside(config)]:
@@ -160,7 +160,7 @@ def write(
     return Mined(len(selected.pairs), pairs, card.finished())
 
 
-def _write_pairs(
+def write_records(
     records: Iterator[Pair], config: OutputConfig, langs: Languages, sink: ByteSink | None
 ) -> tuple[Pair, ...]:
     """Write the pairs to the file or the stream, or return them if there is neither."""

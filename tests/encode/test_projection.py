@@ -15,16 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import TOY_INFO, ToyEncoder
 
-from bitextmine import pipeline
+from bitextmine import MineConfig, mine
 from bitextmine.arrays import Doubles, Stored
 from bitextmine.config import MineConfig, Store
 from bitextmine.counts import count_shards
 from bitextmine.encode import row_format as storing
+from bitextmine.encode import stage as encode_stage
 from bitextmine.encode.choice import ModelChoice
 from bitextmine.encode.projection import principal_axes, projection_notes, rotation, second_moments
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import EncoderError, UsageError, WorkdirError
-from bitextmine.runcard import RunCard
+from bitextmine.pipeline import encode_workdir, shard_workdir
 from bitextmine.workdir import SIDES, Side, Workdir
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -43,7 +44,7 @@ def corpus(tmp_path: Path) -> tuple[Path, Path]:
 def encoded(corpus: tuple[Path, Path], root: Path, **flags: Any) -> Workdir:
     """Shard and encode in this work directory."""
     workdir, config = sharded(corpus, root, **flags)
-    pipeline.encode(workdir, config, RunCard())
+    encode_workdir(workdir.root, config)
     return workdir
 
 
@@ -52,7 +53,7 @@ def sharded(corpus: tuple[Path, Path], root: Path, **flags: Any) -> tuple[Workdi
     given = {"model": "toy", "src_lang": "de", "tgt_lang": "en", **flags}
     config, workdir = MineConfig(src=(src,), tgt=(tgt,), **given), Workdir(root)
     workdir.create()
-    pipeline.shard(workdir, config, RunCard())
+    shard_workdir(workdir.root, config)
     return workdir, config
 
 
@@ -109,7 +110,7 @@ def test_translations_are_still_found(tmp_path: Path, dim: int | None, store: St
     src, tgt = ((str(path),) for path in paths)
     given: dict[str, Any] = {"model": "toy", "src_lang": "de", "tgt_lang": "en", "threshold": 1.1}
     mined = [
-        pipeline.mine(MineConfig(src=src, tgt=tgt, dim=dim, store=store, shard_size=size, **given))
+        mine(MineConfig(src=src, tgt=tgt, dim=dim, store=store, shard_size=size, **given))
         for size in (1000, 20)
     ]
     assert mined[0].pairs == mined[1].pairs
@@ -141,11 +142,11 @@ def test_a_run_that_died_at_any_file_goes_on_to_the_same_bits(
         work = Workdir(shutil.copytree(fresh.root, tmp_path / f"work {deaths}"))
         countdown[0] = deaths
         try:
-            pipeline.encode(work, config, RunCard())
+            encode_workdir(work.root, config)
             break
         except Killed:
             countdown[0] = -1
-        pipeline.encode(work, config, RunCard())
+        encode_workdir(work.root, config)
         assert bits(work) == bits(plain)
         assert not list(work.root.glob("*/sample"))
         deaths += 1
@@ -206,7 +207,7 @@ def test_a_dimension_that_the_encoder_lacks_is_refused_before_any_work(
     src, tgt = ((str(path),) for path in corpus)
     config = MineConfig(src=src, tgt=tgt, model="toy", dim=65, workdir=tmp_path / "work")
     with pytest.raises(UsageError, match="--dim is 65, but the vectors of toy have 64"):
-        pipeline.mine(config)
+        mine(config)
     assert not (tmp_path / "work").exists()
 
 
@@ -243,7 +244,7 @@ def test_a_projection_is_fitted_once(
     work.shard("tgt", 0).encoded.unlink()
     work.done("encode").unlink()
     for name in ("draw_sample", "encode_sample", "fit_projection"):
-        monkeypatch.setattr(pipeline, name, None)
+        monkeypatch.setattr(encode_stage, name, None)
     assert bits(encoded(corpus, tmp_path / "work", dim=9)) == before
 
 

@@ -25,7 +25,7 @@ def test_a_grid_has_every_row_once_and_its_blocks_fit(
     src: list[int], tgt: list[int], k: int, dim: int, on_gpu: bool
 ) -> None:
     memory = 2 * GIB
-    grid = plan_grid(src, tgt, dim=dim, k=k, memory=memory, on_gpu=on_gpu)
+    grid = plan_grid(src, tgt, dim=dim, k=k, block_memory=memory, on_gpu=on_gpu)
     assert block_bytes(*grid.largest_block(), dim=dim, k=k) <= memory
     for cut, sizes in ((grid.src, src), (grid.tgt, tgt)):
         seen = [np.zeros(size, int) for size in sizes]
@@ -46,7 +46,7 @@ def test_a_panel_may_be_part_of_a_shard_or_of_several() -> None:
 
 
 def test_panels_are_nearly_as_long_as_each_other() -> None:
-    grid = plan_grid([CPU_ROWS + 1], [10], dim=16, k=4, memory=8 * GIB, on_gpu=False)
+    grid = plan_grid([CPU_ROWS + 1], [10], dim=16, k=4, block_memory=8 * GIB, on_gpu=False)
     assert [grid.src.rows(panel) for panel in range(len(grid.src))] == [125_000, 125_001]
     assert len(grid.tgt) == 1
 
@@ -54,14 +54,14 @@ def test_panels_are_nearly_as_long_as_each_other() -> None:
 def test_less_memory_means_smaller_blocks_and_none_at_all_is_an_error() -> None:
     sizes = {
         memory: plan_grid(
-            [250_000], [250_000], dim=16, k=4, memory=parse_memory(memory), on_gpu=False
+            [250_000], [250_000], dim=16, k=4, block_memory=parse_memory(memory), on_gpu=False
         ).src.longest()
         for memory in ("1G", "400M", "250M", "200M")
     }
     assert sorted(sizes.values(), reverse=True) == list(sizes.values())
     assert sizes["200M"] < sizes["400M"] < sizes["1G"] == 250_000
     with pytest.raises(UsageError, match="--memory leaves 100M for the search") as told:
-        plan_grid([10_000], [10_000], dim=16, k=4, memory=100 << 20, on_gpu=False)
+        plan_grid([10_000], [10_000], dim=16, k=4, block_memory=100 << 20, on_gpu=False)
     assert "give --memory" in told.value.hint
 
 
@@ -72,15 +72,16 @@ def test_a_grid_has_blocks_for_all_devices_unless_they_would_be_small() -> None:
             [3_000_000],
             dim=1024,
             k=4,
-            memory=64 * GIB,
+            block_memory=64 * GIB // n_devices,
+            parallel=n_devices,
+            sharing=n_devices,
             on_gpu=True,
-            n_devices=n_devices,
         )
         assert len(grid.src) * len(grid.tgt) >= (1, 0, 0, 0, 12)[n_devices]
-    small = plan_grid([9000], [9000], dim=64, k=4, memory=8 * GIB, on_gpu=True, n_devices=4)
+    small = plan_grid([9000], [9000], dim=64, k=4, block_memory=2 * GIB, parallel=4, on_gpu=True)
     assert (len(small.src), len(small.tgt)) == (1, 1)
 
 
 def test_a_grid_is_kept_as_json() -> None:
-    grid = plan_grid([600_000, 10], [7], dim=16, k=4, memory=GIB, on_gpu=False)
+    grid = plan_grid([600_000, 10], [7], dim=16, k=4, block_memory=GIB, on_gpu=False)
     assert as_grid(as_dict(grid)) == grid

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitextmine import MineConfig, machine, mine, pipeline
+from bitextmine import MineConfig, machine, mine
 from bitextmine.config import (
     EncodeConfig,
     OutputConfig,
@@ -17,15 +17,16 @@ from bitextmine.config import (
     search_method,
 )
 from bitextmine.counts import shard_sizes
+from bitextmine.encode.vectors import open_vectors
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.files import read_json
-from bitextmine.runcard import RunCard
+from bitextmine.pipeline import encode_workdir, search_workdir, select_workdir, shard_workdir
 from bitextmine.search import grid, panels
 from bitextmine.search import stage as search_stage
 from bitextmine.search import tasks as search_tasks
 from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.panels import check_neighbours, read_grid, stored_dim, stored_neighbours
+from bitextmine.search.panels import check_neighbours, read_grid, stored_neighbours
 from bitextmine.workdir import SIDES, Side, Workdir
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -42,13 +43,13 @@ def encoded(tmp_path: Path) -> Workdir:
     workdir = Workdir(tmp_path / 'work "dir"')
     workdir.create()
     config = ShardConfig(src=(str(paths["src"]),), tgt=(str(paths["tgt"]),), shard_size=35)
-    pipeline.shard(workdir, config, RunCard())
-    pipeline.encode(workdir, EncodeConfig(model="toy", src_lang="de", tgt_lang="en"), RunCard())
+    shard_workdir(workdir.root, config)
+    encode_workdir(workdir.root, EncodeConfig(model="toy", src_lang="de", tgt_lang="en"))
     return workdir
 
 
 def search(workdir: Workdir, **flags: Any) -> None:
-    pipeline.search(workdir, SearchConfig(search="exact", **flags), RunCard())
+    search_workdir(workdir.root, SearchConfig(search="exact", **flags))
 
 
 def load_neighbours(workdir: Workdir, side: Side) -> Neighbours:
@@ -63,7 +64,7 @@ def load_neighbours(workdir: Workdir, side: Side) -> Neighbours:
 
 def side_vectors(workdir: Workdir, side: Side) -> Any:
     """All vectors of a side, row i that of sentence number i."""
-    vectors = np.empty((sum(shard_sizes(workdir, side)), stored_dim(workdir)), np.float16)
+    vectors = np.empty((sum(shard_sizes(workdir, side)), open_vectors(workdir).src.dim), np.float16)
     for shard in range(len(shard_sizes(workdir, side))):
         files = workdir.shard(side, shard)
         vectors[np.load(files.numbers)] = np.load(files.embeddings)
@@ -124,7 +125,7 @@ def test_blocks_that_are_done_are_not_computed_again(
 def test_with_less_memory_than_before_the_search_begins_anew(
     encoded: Workdir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def dies(*task: Any) -> None:
+    def dies(*task: Any, **where: Any) -> None:
         raise KeyboardInterrupt
 
     def begun() -> int:
@@ -224,7 +225,7 @@ def test_damaged_files_are_told_in_two_lines(encoded: Workdir, damaged: str) -> 
     }
     paths[damaged].write_text("{}", "utf-8")
     with pytest.raises(WorkdirError, match=paths[damaged].name):
-        pipeline.select(encoded, SelectConfig(), OutputConfig(), RunCard())
+        select_workdir(encoded.root, SelectConfig(), OutputConfig())
 
 
 def test_more_shards_than_files_may_be_open(
@@ -254,7 +255,7 @@ def test_more_shards_than_files_may_be_open(
 
 def test_an_index_finds_what_exact_search_finds_and_is_removed(encoded: Workdir) -> None:
     factory = "IVF4,Flat"
-    pipeline.search(encoded, SearchConfig(search=factory, k=3), RunCard())
+    search_workdir(encoded.root, SearchConfig(search=factory, k=3))
     src, tgt = side_vectors(encoded, "src"), side_vectors(encoded, "tgt")
     expected = two_way_neighbours(
         src, tgt, k=3, src_numbers=np.arange(len(src)), tgt_numbers=np.arange(len(tgt))
@@ -284,8 +285,8 @@ def test_a_search_with_an_index_goes_on_where_it_died(
 
     monkeypatch.setattr(search_stage, dies_in, dies_in_the_second)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.search(encoded, config, RunCard())
-    pipeline.search(encoded, config, RunCard())
+        search_workdir(encoded.root, config)
+    search_workdir(encoded.root, config)
     lists = load_neighbours(encoded, "src")
     assert lists.k == 4
     assert (lists.numbers < 70).all()
@@ -294,11 +295,11 @@ def test_a_search_with_an_index_goes_on_where_it_died(
 def test_a_method_that_cannot_be_used_leaves_the_stage_free_for_another(encoded: Workdir) -> None:
     for asked, told in (("PQ7", "FAISS cannot make it"), ("IVF80,Flat", "to be trained on")):
         with pytest.raises(UsageError, match=told):
-            pipeline.search(encoded, SearchConfig(search=asked), RunCard())
-    pipeline.search(encoded, SearchConfig(search="hnsw"), RunCard())  # few: exact at once
+            search_workdir(encoded.root, SearchConfig(search=asked))
+    search_workdir(encoded.root, SearchConfig(search="hnsw"))  # few: exact at once
     assert read_json(encoded.method)["name"] == "exact"
     with pytest.raises(WorkdirError, match="search: 'hnsw' there, 'ivf' now"):
-        pipeline.search(encoded, SearchConfig(search="ivf"), RunCard())
+        search_workdir(encoded.root, SearchConfig(search="ivf"))
 
 
 def test_a_factory_string_that_faiss_cannot_read_is_told_before_any_work(tmp_path: Path) -> None:
@@ -317,7 +318,7 @@ def test_an_index_that_cannot_be_built_leaves_the_stage_free_for_another(
 
     with monkeypatch.context() as patch, pytest.raises(UsageError):
         patch.setattr(search_stage, "index_side", refuses)
-        pipeline.search(encoded, SearchConfig(search="IVF4,Flat"), RunCard())
+        search_workdir(encoded.root, SearchConfig(search="IVF4,Flat"))
     search(encoded)
     assert read_json(encoded.method)["name"] == "exact"
 
@@ -325,8 +326,8 @@ def test_an_index_that_cannot_be_built_leaves_the_stage_free_for_another(
 @pytest.mark.parametrize("asked", ["IDMap2,Flat", "PCA999,Flat", "Nonsense"])
 def test_an_index_that_cannot_be_searched_is_told_before_any_work(asked: str) -> None:
     with pytest.raises(UsageError, match=f"--search {asked}"):
-        search_stage.check_asked(asked, 64)
-    search_stage.check_asked("IVF64,PQ8x4fs", None)
+        search_stage.check_search(asked, 64)
+    search_stage.check_search("IVF64,PQ8x4fs", None)
 
 
 def test_methods_are_named_in_any_case_and_factories_are_not() -> None:

@@ -2,11 +2,11 @@
 
 import tempfile
 import tracemalloc
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from here import here
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sharded import sentences, shard_side, sharded, written
@@ -24,7 +24,7 @@ from bitextmine.workdir import Workdir
 def test_duplicates_meet_across_files_and_the_first_place_stays(tmp_path: Path) -> None:
     workdir, config = sharded(tmp_path / "a", "x\ny\nx\n", "y\n z \n\nx\n", shard_size=1)
     assert sentences(workdir, config) == ["x", "y", "z"]
-    found = Sentences(workdir, "src", config.src)
+    found = Sentences(workdir, "src")
     places = [(Path(origin.file).name, origin.line) for _, origin in found.fetch(np.arange(3))]
     assert places == [("part 0.txt", 1), ("part 0.txt", 2), ("part 1.txt", 2)]
     counts = side_counts(workdir, "src")
@@ -71,7 +71,7 @@ def numbered(workdir: Workdir, config: ShardConfig) -> list[tuple[int, int, str,
     numbers = np.concatenate([np.load(each.numbers) for each in files])
     ids = np.concatenate([np.load(each.ids) for each in files])
     order = np.argsort(numbers)
-    found = Sentences(workdir, "src", config.src).fetch(numbers[order])
+    found = Sentences(workdir, "src").fetch(numbers[order])
     return [
         (number, sentence_id, text, f"{Path(origin.file).name}:{origin.line}")
         for number, sentence_id, (text, origin) in zip(
@@ -112,7 +112,7 @@ def test_copies_of_one_sentence_cost_no_text(tmp_path: Path) -> None:
     workdir, config = sharded(tmp_path / "a", ("y" * 1000 + "\n") * 20_000)
     (workdir.shard("src", 0).done).unlink()
     tracemalloc.start()
-    build_shard(workdir.root, "src", 0, config)
+    build_shard(workdir.root, "src", 0, **here())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 28 << 20  # one frame of 20 MB, not 20,000 strings beside it
@@ -124,7 +124,7 @@ def test_a_shard_takes_little_more_memory_than_its_text(tmp_path: Path) -> None:
     workdir, config = sharded(tmp_path / "a", content)
     (workdir.shard("src", 0).done).unlink()
     tracemalloc.start()
-    build_shard(workdir.root, "src", 0, config)
+    build_shard(workdir.root, "src", 0, **here())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < len(content) + 128 * n
@@ -142,13 +142,12 @@ def test_a_shard_beyond_the_memory_is_refused_and_built_with_more(
     files.done.unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, constant, 100 << 20)
-        little = replace(config, memory=600 << 20)
         said = f"src shard 0 has {problem} than fits the 280M"
         with pytest.raises(UsageError, match=said) as error:
-            build_shard(workdir.root, "src", 0, little)
+            build_shard(workdir.root, "src", 0, **here(memory=280 << 20))
         assert "--memory, or a smaller --shard-size" in error.value.hint
         assert not files.done.exists()
-        build_shard(workdir.root, "src", 0, replace(config, memory=1 << 30))
+        build_shard(workdir.root, "src", 0, **here(memory=1 << 30))
     assert sentences(workdir, config) == ["x", "y", "z"]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from here import here
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sharded import sharded
@@ -45,7 +46,7 @@ def test_numbers_and_places_are_those_of_sorting_all_ids(
     shards = [sorted(i for i, shard in shard_of.items() if shard == n) for n in range(6)]
     with tempfile.TemporaryDirectory(prefix="l'été ") as folder:
         workdir = side_of(Path(folder) / "work", shards)
-        number_sentences(workdir.root, "src", rows * NUMBERING_BYTES_A_SENTENCE)
+        number_sentences(workdir.root, "src", **here(memory=rows * NUMBERING_BYTES_A_SENTENCE))
         ranks = {sentence: rank for rank, sentence in enumerate(sorted(shard_of))}
         for number, ids in enumerate(shards):
             numbers = np.load(workdir.shard("src", number).numbers)
@@ -62,7 +63,7 @@ def test_memory_does_not_change_a_byte_and_bounds_what_is_held(
     ids, held = random.permutation(10_000), []
     shards = [np.sort(part).tolist() for part in np.array_split(ids, 7)]
     plenty, little = side_of(tmp_path / "a", shards), side_of(tmp_path / "b", shards)
-    number_sentences(plenty.root, "src")
+    number_sentences(plenty.root, "src", **here())
     argsort = np.argsort
 
     def noted(array: Ids) -> Ids:
@@ -70,7 +71,7 @@ def test_memory_does_not_change_a_byte_and_bounds_what_is_held(
         return argsort(array)
 
     monkeypatch.setattr(np, "argsort", noted)
-    number_sentences(little.root, "src", 500 * NUMBERING_BYTES_A_SENTENCE)
+    number_sentences(little.root, "src", **here(memory=500 * NUMBERING_BYTES_A_SENTENCE))
     assert written(little) == written(plenty)
     assert len(held) > 20
     assert max(held) <= 500
@@ -78,7 +79,7 @@ def test_memory_does_not_change_a_byte_and_bounds_what_is_held(
 
 def test_numbering_that_died_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = side_of(tmp_path / "a", [[1, 4], [2, 3]])
-    number_sentences(whole.root, "src")
+    number_sentences(whole.root, "src", **here())
     died = side_of(tmp_path / "b", [[1, 4], [2, 3]])
     replace, left = Path.replace, [1]
 
@@ -91,9 +92,9 @@ def test_numbering_that_died_is_done_again(tmp_path: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", replace_once)
         with pytest.raises(KeyboardInterrupt):
-            number_sentences(died.root, "src")
+            number_sentences(died.root, "src", **here())
     assert not died.places("src").exists()
-    number_sentences(died.root, "src")
+    number_sentences(died.root, "src", **here())
     assert written(died) == written(whole)
     assert list(died.root.rglob(".*.tmp")) == []
 

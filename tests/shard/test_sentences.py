@@ -16,7 +16,7 @@ LINES = [f"{'é' * (n % 5)} – Satz {n}".strip() for n in range(200)]
 def side(tmp_path: Path) -> Sentences:
     workdir, config = sharded(tmp_path / "l'entrée", "\n".join(LINES), shard_size=30)
     assert count_shards(workdir, "src") == 7
-    return Sentences(workdir, "src", config.src)
+    return Sentences(workdir, "src")
 
 
 def test_sentences_come_in_the_order_asked_for(side: Sentences) -> None:

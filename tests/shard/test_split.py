@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from here import here
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sharded import sharded, written
@@ -47,7 +48,7 @@ def test_every_line_is_either_in_a_bucket_or_among_the_rejects(
             on_invalid=on_invalid,
         )
         for file in range(2):
-            split_file(workdir.root, "src", file, config)
+            split_file(workdir.root, "src", file, config, **here())
         done = read_json(workdir.lines_done("src", 1))
         table = BucketReader([workdir.lines("src", 1)], BUCKETS, slice(0, BUCKETS)).read_table(
             most=len(lines)
@@ -64,7 +65,7 @@ def test_every_line_is_either_in_a_bucket_or_among_the_rejects(
 def test_copies_of_a_sentence_meet_in_one_bucket(tmp_path: Path) -> None:
     workdir, config = written(tmp_path / "a", "x\n  x\n", "y\nx \n")
     for file in range(2):
-        split_file(workdir.root, "src", file, config)
+        split_file(workdir.root, "src", file, config, **here())
     files = [workdir.lines("src", file) for file in range(2)]
     ids: dict[int, list[int]] = {}
     for bucket in range(BUCKETS):
@@ -86,7 +87,7 @@ def test_damaged_lines_are_warned_of_by_number(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     workdir, config = written(tmp_path / "a", "good\n\n" + "x" * 3000 + "\n" + "a\0b\n" * 7)
-    split_file(workdir.root, "src", 0, config)
+    split_file(workdir.root, "src", 0, config, **here())
     rejected, mended = caplog.messages
     assert "rejected 1 line(s) as too_long (line 3)" in rejected
     assert "mended 7 line(s) as control_characters (line 4, 5, 6, 7, 8 …)" in mended
@@ -96,7 +97,7 @@ def test_an_input_that_changed_is_refused_and_one_only_touched_is_not(tmp_path: 
     workdir, config = sharded(tmp_path / "a", "x\ny\n")
     path = Path(config.src[0])
     path.write_bytes(b"x\ny\n")  # new time, same content
-    split_file(workdir.root, "src", 0, config)
+    split_file(workdir.root, "src", 0, config, **here())
     path.write_bytes(b"x\nz\n")
     with pytest.raises(WorkdirError, match="has changed since"):
-        split_file(workdir.root, "src", 0, config)
+        split_file(workdir.root, "src", 0, config, **here())

@@ -5,32 +5,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from here import run_over
 
 from bitextmine.config import OutputConfig, ShardConfig
 from bitextmine.files import Scratch
-from bitextmine.pipeline import shard
-from bitextmine.runcard import RunCard
 from bitextmine.select.pairs import StoredPairs, make_pairs
 from bitextmine.shard.sentences import Sentences
-from bitextmine.workdir import Workdir
+from bitextmine.shard.stage import shard
+from bitextmine.workdir import Sides
 from bitextmine.write.records import Pair
-from bitextmine.write.stage import PAIR_BYTES, pair_records, write_results
+from bitextmine.write.stage import PAIR_BYTES, pair_records, write_records
 
 N = 50
 
 
 @pytest.fixture
-def sharded(tmp_path: Path) -> tuple[Workdir, ShardConfig]:
+def sentences(tmp_path: Path) -> Sides[Sentences]:
     for side in ("src", "tgt"):
         lines = [f"{side} {number} 語" for number in range(N)]
         (tmp_path / f"{side} d'été").write_text("\n".join(lines), "utf-8")
     config = ShardConfig(
         src=(str(tmp_path / "src d'été"),), tgt=(str(tmp_path / "tgt d'été"),), shard_size=9
     )
-    workdir = Workdir(tmp_path / "work")
-    workdir.create()
-    shard(workdir, config, RunCard())
-    return workdir, config
+    with run_over(tmp_path / "work", make=True) as run:
+        return shard(run, config)
 
 
 @pytest.fixture
@@ -46,13 +44,13 @@ def pairs(tmp_path: Path) -> Iterator[StoredPairs]:
 
 @pytest.mark.parametrize("memory", [0, 7 * PAIR_BYTES, 1 << 30])
 def test_texts_of_stored_pairs_are_read_as_memory_allows(
-    sharded: tuple[Workdir, ShardConfig],
+    sentences: Sides[Sentences],
     pairs: StoredPairs,
     memory: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fetched = []
-    wanted = list(pair_records(*sharded, pairs))
+    wanted = list(pair_records(sentences, pairs))
     fetch = Sentences.fetch
 
     def noted(side: Sentences, numbers: np.ndarray) -> object:
@@ -60,7 +58,7 @@ def test_texts_of_stored_pairs_are_read_as_memory_allows(
         return fetch(side, numbers)
 
     monkeypatch.setattr(Sentences, "fetch", noted)
-    assert list(pair_records(*sharded, pairs, memory)) == wanted
+    assert list(pair_records(sentences, pairs, memory)) == wanted
     assert max(fetched) <= max(memory // PAIR_BYTES, 1)
     scores, src, tgt, cosines = zip(*pairs.read().tolist(), strict=True)
     assert [(pair.score, pair.cosine) for pair in wanted] == list(zip(scores, cosines, strict=True))
@@ -69,9 +67,9 @@ def test_texts_of_stored_pairs_are_read_as_memory_allows(
 
 
 def test_pairs_that_go_nowhere_are_given_back(
-    sharded: tuple[Workdir, ShardConfig], pairs: StoredPairs
+    sentences: Sides[Sentences], pairs: StoredPairs
 ) -> None:
-    records = pair_records(*sharded, pairs)
-    given = write_results(records, OutputConfig(), ("de", "en"), None)
+    records = pair_records(sentences, pairs)
+    given = write_records(records, OutputConfig(), ("de", "en"), None)
     assert len(given) == N
     assert isinstance(given[0], Pair)
