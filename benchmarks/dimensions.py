@@ -27,18 +27,18 @@ from measuring import circumstances, timed
 from quality import at_threshold, read_gold, sentence_numbers, side_vectors
 from sentences import DATA
 
-from bitextmine import MineConfig, pipeline
+from bitextmine import MineConfig
 from bitextmine.arrays import Halfs, Stored
 from bitextmine.config import Retrieval, SelectConfig, Store
 from bitextmine.encode.projection import multiplied, principal_axes, rotation, second_moments
 from bitextmine.encode.row_format import RowFormat, RowMaker
 from bitextmine.files import Scratch
 from bitextmine.machine import usable_threads
-from bitextmine.runcard import RunCard
+from bitextmine.pipeline import encode_workdir, shard_workdir
 from bitextmine.search.exact.two_way import two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
 from bitextmine.select.choose import choose_pairs
-from bitextmine.workdir import SIDES, Workdir, opened_workdir
+from bitextmine.workdir import SIDES, Workdir
 
 K = 4
 SLOW = 10**9  # cosines; of larger tasks the other projections are left out
@@ -112,10 +112,10 @@ def load_task(folder: Path, model: str, work: Path) -> Task:
         model=model,
     )
     work.mkdir(parents=True, exist_ok=True)
-    with opened_workdir(work / f"{folder.name}.{model}", make=True) as workdir:
-        pipeline.shard(workdir, config, RunCard())
-        pipeline.encode(workdir, config, RunCard())
-        return Task(folder.name, model, both_sides(workdir), gold_of(workdir, config, folder))
+    workdir = Workdir(work / f"{folder.name}.{model}")
+    shard_workdir(workdir.root, config)
+    encode_workdir(workdir.root, config)
+    return Task(folder.name, model, both_sides(workdir), gold_of(workdir, folder))
 
 
 def both_sides(workdir: Workdir) -> tuple[Halfs, Halfs]:
@@ -124,9 +124,9 @@ def both_sides(workdir: Workdir) -> tuple[Halfs, Halfs]:
     return src, tgt
 
 
-def gold_of(workdir: Workdir, config: MineConfig, folder: Path) -> set[tuple[int, int]]:
+def gold_of(workdir: Workdir, folder: Path) -> set[tuple[int, int]]:
     """Read the gold pairs as sentence numbers."""
-    return read_gold(folder / f"{folder.name}.gold", *sentence_numbers(config, workdir))
+    return read_gold(folder / f"{folder.name}.gold", *sentence_numbers(workdir))
 
 
 def measure(task: Task, dims: list[int]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from bitextmine.encoders.transformer.encoder import chunk_rows
 from bitextmine.encoders.transformer.network import Network
 from bitextmine.encoders.transformer.runners import DeviceRunner, laid_out
 from bitextmine.encoders.transformer.tokens import TokenIds, Tokeniser
+from bitextmine.machine import Limits
 from bitextmine.workdir import Workdir
 
 _BATCHES = (32, 128)  # sentences a batch of sentence-transformers: its default, and a larger one
@@ -177,9 +178,8 @@ def measure_pipeline(setting: Setting, network: Network) -> dict[str, Any]:
             "src",
             0,
             spec,
-            0,
-            device=setting.device,
-            report=lambda rows: None,
+            resources=Limits().resources(setting.device),
+            advance=id,
         )
         seconds = setting.seconds(encode)
         written = np.load(shard.embeddings, mmap_mode="r")

@@ -23,7 +23,7 @@ from bitextmine import MineConfig, mine
 from bitextmine.arrays import Halfs
 from bitextmine.counts import count_shards
 from bitextmine.machine import describe_machine
-from bitextmine.shard.sentences import Sentences
+from bitextmine.shard.sentences import open_sentences
 from bitextmine.workdir import Side, Workdir
 
 Scored = list[tuple[float, int, int]]  # margin, src and tgt sentence number
@@ -64,7 +64,7 @@ def measure(folder: Path, model: str, work: Path) -> dict[str, Any]:
     work.mkdir(exist_ok=True, parents=True)
     mined = mine(config)
     assert config.workdir is not None
-    sides = sentence_numbers(config, Workdir(config.workdir))
+    sides = sentence_numbers(Workdir(config.workdir))
     gold = read_gold(folder / f"{folder.name}.gold", *sides)
     keys = [(pair.src_origin.id, pair.tgt_origin.id) for pair in mined.pairs]
     ours = [
@@ -85,11 +85,10 @@ def measure(folder: Path, model: str, work: Path) -> dict[str, Any]:
     }
 
 
-def sentence_numbers(config: MineConfig, workdir: Workdir) -> tuple[dict[str, int], dict[str, int]]:
+def sentence_numbers(workdir: Workdir) -> tuple[dict[str, int], dict[str, int]]:
     """Map the ids of the task's files to sentence numbers."""
-    src = Sentences(workdir, "src", config.src)
-    tgt = Sentences(workdir, "tgt", config.tgt)
-    origins = [[origin for _, origin in s.fetch(np.arange(len(s)))] for s in (src, tgt)]
+    sides = open_sentences(workdir)
+    origins = [[origin for _, origin in s.fetch(np.arange(len(s)))] for s in sides]
     numbered = [{origin.id: number for number, origin in enumerate(side)} for side in origins]
     return numbered[0], numbered[1]
 

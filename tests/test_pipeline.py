@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from toy import TOY_INFO, ToyEncoder, src_line, tgt_line
 
 from bitextmine import MineConfig, mine
+from bitextmine.encode import stage as encode_stage
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import BitextmineError, EncoderError, OutputError, WorkdirError
 from bitextmine.search import grid
 from bitextmine.search import stage as search_stage
 from bitextmine.shard import buckets
+from bitextmine.shard import stage as shard_stage
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from toy import TOY_INFO, ToyEncoder
 
 from bitextmine import MineConfig, mine
 from bitextmine.arrays import Doubles, Stored
-from bitextmine.config import MineConfig, Store
+from bitextmine.config import Store
 from bitextmine.counts import count_shards
 from bitextmine.encode import row_format as storing
 from bitextmine.encode import stage as encode_stage

@@ -109,7 +109,7 @@ def test_ids_numbers_and_texts_are_the_same_for_any_shard_size_and_memory(
 
 
 def test_copies_of_one_sentence_cost_no_text(tmp_path: Path) -> None:
-    workdir, config = sharded(tmp_path / "a", ("y" * 1000 + "\n") * 20_000)
+    workdir, _config = sharded(tmp_path / "a", ("y" * 1000 + "\n") * 20_000)
     (workdir.shard("src", 0).done).unlink()
     tracemalloc.start()
     build_shard(workdir.root, "src", 0, **here())
@@ -121,7 +121,7 @@ def test_copies_of_one_sentence_cost_no_text(tmp_path: Path) -> None:
 def test_a_shard_takes_little_more_memory_than_its_text(tmp_path: Path) -> None:
     n = 20_000
     content = "".join(f"{number} {'word ' * 20}\n" for number in range(n))
-    workdir, config = sharded(tmp_path / "a", content)
+    workdir, _config = sharded(tmp_path / "a", content)
     (workdir.shard("src", 0).done).unlink()
     tracemalloc.start()
     build_shard(workdir.root, "src", 0, **here())

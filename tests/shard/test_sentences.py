@@ -14,7 +14,7 @@ LINES = [f"{'é' * (n % 5)} – Satz {n}".strip() for n in range(200)]
 
 @pytest.fixture
 def side(tmp_path: Path) -> Sentences:
-    workdir, config = sharded(tmp_path / "l'entrée", "\n".join(LINES), shard_size=30)
+    workdir, _config = sharded(tmp_path / "l'entrée", "\n".join(LINES), shard_size=30)
     assert count_shards(workdir, "src") == 7
     return Sentences(workdir, "src")
 
