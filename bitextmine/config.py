@@ -20,6 +20,12 @@ Margin = Literal["ratio", "distance", "absolute"]
 Retrieval = Literal["max", "intersect", "fwd", "bwd", "union"]
 Store = Literal["fp16", "int8"]
 OutputFormat = Literal["laser", "tsv", "moses", "tmx", "jsonl"]
+# What is told of a pair, in the order of columns; `write.records` says of each what it is.
+FieldName = Literal[
+    "score", "src", "tgt", "cosine", "src_id", "tgt_id",
+    "src_file", "src_line", "tgt_file", "tgt_line",
+]  # fmt: skip
+COLUMNS: tuple[FieldName, ...] = get_args(FieldName)
 
 Pooling = Literal["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -35,10 +41,6 @@ LEAST_LENGTH = 4  # tokens: two special ones, and something between them
 LEAST_BATCH_TOKENS = 256
 SCENERY = {"scenery": True}  # metadata of fields that cannot change a result
 STDIN = "-"
-COLUMNS = (
-    "score", "src", "tgt", "cosine", "src_id", "tgt_id",
-    "src_file", "src_line", "tgt_file", "tgt_line",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +275,7 @@ class OutputConfig:
 
     out: Path | None = None  # None = stdout, or the return value
     format: OutputFormat = "laser"
-    columns: tuple[str, ...] = ()  # of tsv; () = score, src, tgt
+    columns: tuple[FieldName, ...] = ()  # of tsv; () = score, src, tgt
     rejects: Path | None = None
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -318,7 +319,7 @@ def test_moses_cannot_go_to_stdout() -> None:
     ],
 )
 def test_impossible_columns_are_refused(
-    columns: tuple[str, ...], output_format: OutputFormat, problem: str
+    columns: tuple[Any, ...], output_format: OutputFormat, problem: str
 ) -> None:
     with pytest.raises(UsageError, match=problem):
         OutputOptions(format=output_format, columns=columns)
