@@ -39,10 +39,12 @@ Margin = Literal["ratio", "distance", "absolute"]
 Retrieval = Literal["max", "intersect", "fwd", "bwd", "union"]
 
 OutputFormat = Literal["laser", "tsv", "moses", "tmx", "jsonl"]
-COLUMNS = (
+# What is told of a pair, in the order of columns; `write.records` says of each what it is.
+FieldName = Literal[
     "score", "src", "tgt", "cosine", "src_id", "tgt_id",
     "src_file", "src_line", "tgt_file", "tgt_line",
-)  # fmt: skip
+]  # fmt: skip
+COLUMNS: tuple[FieldName, ...] = get_args(FieldName)
 
 MOST_THREADS = 1024
 
@@ -346,7 +348,7 @@ class OutputConfig(Config):
 
     out: Path | None = None  # None = stdout, or the return value
     format: OutputFormat = "laser"
-    columns: tuple[str, ...] = ()  # of tsv; () = score, src, tgt
+    columns: tuple[FieldName, ...] = ()  # of tsv; () = score, src, tgt
     rejects: Path | None = None
 
 

@@ -1,4 +1,4 @@
-"""Scratch files have no name, and a full disk is told as such."""
+"""Files appear whole or not at all; scratch files have no name; a full disk is told as such."""
 
 import errno
 import os
@@ -8,7 +8,48 @@ import numpy as np
 import pytest
 
 from bitextmine.errors import OutputError
-from bitextmine.files import Scratch
+from bitextmine.files import Scratch, atomic_write
+
+
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / 'it\'s "ä" file'
+    with atomic_write(path) as file:
+        file.write(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+def test_what_was_there_stays_when_writing_fails(
+    tmp_path: Path, failure: type[BaseException]
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    with pytest.raises(failure), atomic_write(path) as file:
+        file.write(b"half")
+        raise failure
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "f") as file:
+            file.write(b"x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_missing_folder_is_explained(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match="no such file or directory") as failure,
+        atomic_write(tmp_path / "missing" / "f"),
+    ):
+        pass
+    assert "create the folder" in failure.value.hint
 
 
 def test_arrays_are_zero_and_keep_what_is_written(tmp_path: Path) -> None:

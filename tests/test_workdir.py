@@ -1,56 +1,14 @@
-"""Files appear whole or not at all; a work directory refuses what it was not made for."""
+"""A work directory refuses what it was not made for, and who comes second."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bitextmine.errors import OutputError, WorkdirError
-from bitextmine.files import atomic_write, write_json
+from bitextmine.errors import WorkdirError
+from bitextmine.files import write_json
 from bitextmine.workdir import Workdir, opened_workdir
-
-
-def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
-    path = tmp_path / 'it\'s "ä" file'
-    with atomic_write(path) as file:
-        file.write(b"whole")
-        assert not path.exists()
-    assert path.read_bytes() == b"whole"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
-def test_what_was_there_stays_when_writing_fails(
-    tmp_path: Path, failure: type[BaseException]
-) -> None:
-    path = tmp_path / "f"
-    path.write_bytes(b"old")
-    with pytest.raises(failure), atomic_write(path) as file:
-        file.write(b"half")
-        raise failure
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
-    old = os.umask(0o027)
-    try:
-        with atomic_write(tmp_path / "f") as file:
-            file.write(b"x")
-    finally:
-        os.umask(old)
-    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o640
-
-
-def test_a_missing_folder_is_explained(tmp_path: Path) -> None:
-    with (
-        pytest.raises(OutputError, match="no such file or directory") as failure,
-        atomic_write(tmp_path / "missing" / "f"),
-    ):
-        pass
-    assert "create the folder" in failure.value.hint
 
 
 def test_a_stage_is_bound_to_its_settings(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, assert_never
 
 from bitextmine.compression import compressed, is_compressed
 from bitextmine.errors import OutputError, UsageError
@@ -15,7 +15,7 @@ from bitextmine.files import atomic_write, explained_write
 from bitextmine.write.jsonl import jsonl_format
 from bitextmine.write.options import OutputOptions
 from bitextmine.write.records import Pair, PairFormat
-from bitextmine.write.tables import laser_format, moses_formats, tsv_format
+from bitextmine.write.tables import laser_format, moses_format, tsv_format
 from bitextmine.write.tmx import tmx_format
 
 _MOST_LINKS = 40  # as the system follows; more is a loop
@@ -48,9 +48,8 @@ def write_pairs(pairs: Iterable[Pair], sink: ByteSink, options: OutputOptions) -
         The reader has gone; what to do about that is the caller's business.
     """
     check_destination(None, options)
-    (pair_format,) = _formats(options).values()
     with explained_write(Path("stdout")):
-        return _stream(pairs, [(sink, pair_format)])
+        return _chosen_format(options).write(pairs, [sink])
 
 
 def save_pairs(pairs: Iterable[Pair], out: Path, options: OutputOptions) -> int:
@@ -79,13 +78,12 @@ def save_pairs(pairs: Iterable[Pair], out: Path, options: OutputOptions) -> int:
     OutputError
         The system refuses: no such folder, no permission, no space.
     """
-    formats = _formats(options)
     paths = destinations(out, options)
     with explained_write(out), ExitStack() as commits:
         files = [commits.enter_context(_opened(path)) for path in paths]
         with ExitStack() as streams:
             sinks = [streams.enter_context(compressed(file, out.suffix)) for file in files]
-            n_pairs = _stream(pairs, list(zip(sinks, formats.values(), strict=True)))
+            n_pairs = _chosen_format(options).write(pairs, sinks)
         for file in files:
             _sync(file)  # a full disk must show before the first file gets its name
     return n_pairs
@@ -108,7 +106,7 @@ def check_destination(out: Path | None, options: OutputOptions) -> None:
     OutputError
         The folder does not exist or takes no files, or the name is that of a folder.
     """
-    n_files = len(_formats(options))
+    n_files = len(_chosen_format(options).endings)
     if out is not None:
         for path in destinations(out, options):
             check_file(path)
@@ -121,7 +119,7 @@ def check_destination(out: Path | None, options: OutputOptions) -> None:
 
 def destinations(out: Path, options: OutputOptions) -> list[Path]:
     """Return every file that `save_pairs` writes."""
-    return [_destination(out, ending) for ending in _formats(options)]
+    return [_destination(out, ending) for ending in _chosen_format(options).endings]
 
 
 def check_file(path: Path) -> None:
@@ -159,38 +157,21 @@ def open_output(path: Path) -> Iterator[ByteSink]:
         yield sink
 
 
-def _formats(options: OutputOptions) -> dict[str, PairFormat]:
-    """The streams that make up the output, by the ending of their file's name."""
+def _chosen_format(options: OutputOptions) -> PairFormat:
+    """What writes the pairs; a new format joins here, and in `config.OutputFormat`."""
     match options.format:
         case "laser":
-            return {"": laser_format()}
+            return laser_format()
         case "tsv":
-            return {"": tsv_format(options)}
+            return tsv_format(options)
+        case "moses":
+            return moses_format(options)
         case "tmx":
-            return {"": tmx_format(options)}
+            return tmx_format(options)
         case "jsonl":
-            return {"": jsonl_format()}
+            return jsonl_format()
         case _:
-            return moses_formats(options)
-
-
-def _stream(pairs: Iterable[Pair], outputs: Sequence[tuple[ByteSink, PairFormat]]) -> int:
-    """Write every pair to every output, in lockstep, and count the pairs."""
-    n_pairs = 0
-    for sink, pair_format in outputs:
-        sink.write(_utf8(pair_format.header))
-    for pair in pairs:
-        for sink, pair_format in outputs:
-            sink.write(_utf8(pair_format.line(pair)))
-        n_pairs += 1
-    for sink, pair_format in outputs:
-        sink.write(_utf8(pair_format.footer))
-    return n_pairs
-
-
-def _utf8(text: str) -> bytes:
-    """Encode text; only a file name that is not UTF-8 holds anything to put a backslash before."""
-    return text.encode("utf-8", "backslashreplace")
+            assert_never(options.format)
 
 
 def _destination(out: Path, ending: str) -> Path:

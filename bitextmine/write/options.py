@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import get_args
 
-from bitextmine.config import COLUMNS, OutputFormat
+from bitextmine.config import COLUMNS, FieldName, OutputFormat
 from bitextmine.errors import UsageError
 
-_DEFAULT_COLUMNS = ("score", "src", "tgt")
+DEFAULT_COLUMNS: tuple[FieldName, ...] = ("score", "src", "tgt")  # those of LASER
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 
 
@@ -31,7 +31,7 @@ class OutputOptions:
     """
 
     format: OutputFormat = "laser"
-    columns: tuple[str, ...] = ()
+    columns: tuple[FieldName, ...] = ()
     src_lang: str = ""
     tgt_lang: str = ""
 
@@ -47,9 +47,9 @@ class OutputOptions:
             self._check_moses_endings()
 
     @property
-    def tsv_columns(self) -> tuple[str, ...]:
+    def tsv_columns(self) -> tuple[FieldName, ...]:
         """The columns asked for, or the default ones."""
-        return self.columns or _DEFAULT_COLUMNS
+        return self.columns or DEFAULT_COLUMNS
 
     @property
     def moses_endings(self) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """The file of rejects: every line that is not a sentence of its own, and why."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,25 @@ from bitextmine.write.destination import open_output
 from bitextmine.write.records import one_line
 
 REPEATS = 1 << 16  # duplicates looked up at a time
-HEADER = "reason\tside\tfile\tline\ttext\n"
+
+
+class LineOutcome(NamedTuple):
+    """Why a line of an input file became no sentence of its own."""
+
+    reason: str
+    side: Side
+    file: str
+    line: int  # from 1
+    text: str
+
+
+_COLUMNS: dict[str, Callable[[LineOutcome], str]] = {
+    "reason": lambda outcome: outcome.reason,
+    "side": lambda outcome: outcome.side,
+    "file": lambda outcome: one_line(outcome.file),
+    "line": lambda outcome: str(outcome.line),
+    "text": lambda outcome: one_line(outcome.text),
+}
 
 
 def write_rejects(workdir: Workdir, sentences: Sides[Sentences], path: Path) -> None:
@@ -24,23 +43,24 @@ def write_rejects(workdir: Workdir, sentences: Sides[Sentences], path: Path) -> 
     keeps 200 characters.
     """
     with open_output(path) as sink:
-        sink.write(HEADER.encode())
+        sink.write(_tsv(_COLUMNS))
         for side in SIDES:
-            fates = _rejected(workdir, side), _duplicates(workdir, side, sentences.of(side).paths)
-            for reason, file, line, text in chain(*fates):
-                row = f"{reason}\t{side}\t{one_line(file)}\t{line}\t{one_line(text)}\n"
-                sink.write(row.encode("utf-8", "backslashreplace"))
+            duplicates = _duplicates(workdir, side, sentences.of(side).paths)
+            for outcome in chain(_rejected(workdir, side), duplicates):
+                sink.write(_tsv(cell(outcome) for cell in _COLUMNS.values()))
 
 
-_Fate = tuple[str, str, int, str]  # reason, file, line from 1, text
+def _tsv(cells: Iterable[str]) -> bytes:
+    """One line of the table."""
+    return ("\t".join(cells) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _rejected(workdir: Workdir, side: Side) -> Iterator[_Fate]:
+def _rejected(workdir: Workdir, side: Side) -> Iterator[LineOutcome]:
     for record in reject_records(workdir, side):
-        yield record["reason"], record["file"], record["line"], record["text"]
+        yield LineOutcome(record["reason"], side, record["file"], record["line"], record["text"])
 
 
-def _duplicates(workdir: Workdir, side: Side, paths: tuple[str, ...]) -> Iterator[_Fate]:
+def _duplicates(workdir: Workdir, side: Side, paths: tuple[str, ...]) -> Iterator[LineOutcome]:
     for shard in range(count_shards(workdir, side)):
         files = workdir.shard(side, shard)
         texts = shard_texts(files)
@@ -51,4 +71,4 @@ def _duplicates(workdir: Workdir, side: Side, paths: tuple[str, ...]) -> Iterato
             rows = np.searchsorted(ids, some[:, 1])
             for sentence_id, row in zip(some[:, 0].tolist(), rows.tolist(), strict=True):
                 file, line = divmod(sentence_id, 1 << LINE_BITS)
-                yield "duplicate", paths[file], line + 1, texts[row]
+                yield LineOutcome("duplicate", side, paths[file], line + 1, texts[row])

@@ -1,53 +1,42 @@
 """The formats of one line a pair, with tabs between the columns: laser, tsv and moses."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterable
 
-from bitextmine.config import COLUMNS
-from bitextmine.write.options import OutputOptions
-from bitextmine.write.records import Pair, PairFormat, decimal, one_line
-
-_CELLS: dict[str, Callable[[Pair], str]] = {
-    "score": lambda pair: decimal(pair.score),
-    "src": lambda pair: one_line(pair.src),
-    "tgt": lambda pair: one_line(pair.tgt),
-    "src_id": lambda pair: one_line(pair.src_origin.id),
-    "tgt_id": lambda pair: one_line(pair.tgt_origin.id),
-    "cosine": lambda pair: decimal(pair.cosine),
-    "src_file": lambda pair: one_line(pair.src_origin.file),
-    "src_line": lambda pair: str(pair.src_origin.line),
-    "tgt_file": lambda pair: one_line(pair.tgt_origin.file),
-    "tgt_line": lambda pair: str(pair.tgt_origin.line),
-}
+from bitextmine.config import FieldName
+from bitextmine.write.options import DEFAULT_COLUMNS, OutputOptions
+from bitextmine.write.records import FIELDS, Pair, TextFormat, TextStream
 
 
-def laser_format() -> PairFormat:
+def laser_format() -> TextFormat:
     """``score<TAB>src<TAB>tgt`` without header or quoting, what LASER's tools read and write."""
-    return _table(("score", "src", "tgt"))
+    return TextFormat({"": _table(DEFAULT_COLUMNS)})
 
 
-def tsv_format(options: OutputOptions) -> PairFormat:
+def tsv_format(options: OutputOptions) -> TextFormat:
     """Columns of choice under a header line; nothing is quoted, so readers must not unquote."""
     columns = options.tsv_columns
-    return PairFormat(partial(_row, columns), header="\t".join(columns) + "\n")
+    return TextFormat({"": _table(columns, header="\t".join(columns) + "\n")})
 
 
-def moses_formats(options: OutputOptions) -> dict[str, PairFormat]:
+def moses_format(options: OutputOptions) -> TextFormat:
     """Two line-aligned files of sentences, and their scores and origins, by file name ending."""
-    columns = tuple(column for column in COLUMNS if column not in ("src", "tgt"))
     src_ending, tgt_ending = options.moses_endings
-    return {
-        f".{src_ending}": _table(("src",)),
-        f".{tgt_ending}": _table(("tgt",)),
-        ".tsv": _table(columns),
-    }
+    others = [name for name, field in FIELDS.items() if field.about != "texts"]
+    return TextFormat(
+        {
+            f".{src_ending}": _table(["src"]),
+            f".{tgt_ending}": _table(["tgt"]),
+            ".tsv": _table(others),
+        }
+    )
 
 
-def _table(columns: tuple[str, ...]) -> PairFormat:
-    """A table without header: line n is pair n."""
-    return PairFormat(partial(_row, columns))
+def _table(columns: Iterable[FieldName], header: str = "") -> TextStream:
+    """A table: line n after the header, if there is one, is pair n."""
+    fields = [FIELDS[column] for column in columns]
+    cells = [(field.show, field.value) for field in fields]
 
+    def line(pair: Pair) -> str:
+        return "\t".join([show(value(pair)) for show, value in cells]) + "\n"
 
-def _row(columns: tuple[str, ...], pair: Pair) -> str:
-    """One pair as one line."""
-    return "\t".join([_CELLS[column](pair) for column in columns]) + "\n"
+    return TextStream(line, header)
