@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from here import run_over
 
 from bitextmine.config import ShardConfig
-from bitextmine.pipeline import shard
-from bitextmine.runcard import RunCard
-from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.shard.sentences import Sentences
+from bitextmine.shard.stage import shard
+from bitextmine.workdir import SIDES, Side, Sides, Workdir
 from bitextmine.write import rejects
 from bitextmine.write.rejects import write_rejects
 
@@ -18,7 +19,7 @@ LINES: dict[Side, list[bytes]] = {
 
 
 @pytest.fixture
-def sharded(tmp_path: Path) -> tuple[Workdir, ShardConfig]:
+def sharded(tmp_path: Path) -> tuple[Workdir, Sides[Sentences]]:
     """Files with a tab and with a byte that is not UTF-8 in their names."""
     paths = {"src": tmp_path / "de\t'ß'", "tgt": tmp_path / "en\udcff"}
     for side in SIDES:
@@ -26,14 +27,12 @@ def sharded(tmp_path: Path) -> tuple[Workdir, ShardConfig]:
     config = ShardConfig(
         src=(str(paths["src"]),), tgt=(str(paths["tgt"]),), max_chars=300, shard_size=2
     )
-    workdir = Workdir(tmp_path / "work")
-    workdir.create()
-    shard(workdir, config, RunCard())
-    return workdir, config
+    with run_over(tmp_path / "work", make=True) as run:
+        return run.workdir, shard(run, config)
 
 
 def test_every_reject_and_duplicate_is_one_row(
-    sharded: tuple[Workdir, ShardConfig], tmp_path: Path
+    sharded: tuple[Workdir, Sides[Sentences]], tmp_path: Path
 ) -> None:
     out = tmp_path / "rejects.tsv"
     write_rejects(*sharded, out)
@@ -55,7 +54,7 @@ def test_every_reject_and_duplicate_is_one_row(
 
 
 def test_duplicates_are_looked_up_a_few_at_a_time_to_the_same_effect(
-    sharded: tuple[Workdir, ShardConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sharded: tuple[Workdir, Sides[Sentences]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_rejects(*sharded, tmp_path / "at once")
     monkeypatch.setattr(rejects, "REPEATS", 1)
