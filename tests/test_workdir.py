@@ -1,5 +1,6 @@
 """A work directory refuses what it was not made for, and who comes second."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bitextmine.errors import WorkdirError
-from bitextmine.files import write_json
+from bitextmine.files import ABANDONED_S, write_json
 from bitextmine.workdir import Workdir, opened_workdir
 
 
@@ -49,10 +50,43 @@ def test_a_stage_makes_no_work_directory_but_shard_does(tmp_path: Path) -> None:
     assert not (tmp_path / "typo").exists()
 
 
-def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+def writing(root: Path) -> "subprocess.Popen[str]":
+    """Start a process that is in the middle of writing a file of src."""
+    write = (
+        "import sys, time\nfrom pathlib import Path\nfrom bitextmine.files import atomic_write\n"
+    )
+    write += "with atomic_write(Path(sys.argv[1])) as file:\n"
+    write += "    file.write(b'half')\n    print('writing', flush=True)\n    time.sleep(60)\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", write, str(root / "src" / "text.bin")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_leftovers_of_a_killed_run_are_removed_and_those_of_a_living_one_stay(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "w"
+    with opened_workdir(root, make=True), writing(root) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        (leftover,) = (root / "src").glob(".*.tmp")
+        Workdir(root).remove_leftovers()
+        assert leftover.exists()
+        process.kill()
+        process.wait()
+    with opened_workdir(root, make=True):
+        assert not leftover.exists()
+
+
+def test_leftovers_of_another_machine_go_when_nobody_can_be_writing_them(tmp_path: Path) -> None:
     with opened_workdir(tmp_path / "w", make=True) as workdir:
-        leftover = workdir.root / "src" / ".text.bin.x1.tmp"
+        leftover = workdir.root / "src" / ".text.bin.another-node-f00~4711~12345.x1.tmp"
         leftover.write_bytes(b"half")
+        workdir.remove_leftovers()
+        assert leftover.exists()
+        os.utime(leftover, (leftover.stat().st_mtime - ABANDONED_S - 1,) * 2)
     with opened_workdir(tmp_path / "w", make=True):
         assert not leftover.exists()
 
