@@ -159,14 +159,15 @@ class TextFormat:
     def write(self, pairs: Iterable[Pair], sinks: Sequence[ByteSink]) -> int:
         """Write every pair to every file, in lockstep, and count the pairs."""
         n_pairs = 0
-        outputs = list(zip(sinks, self.streams.values(), strict=True))
-        for sink, stream in outputs:
+        streams = list(zip(sinks, self.streams.values(), strict=True))
+        for sink, stream in streams:
             sink.write(_utf8(stream.header))
+        outputs = [(sink.write, stream.line) for sink, stream in streams]
         for pair in pairs:
-            for sink, stream in outputs:
-                sink.write(_utf8(stream.line(pair)))
+            for write, line in outputs:
+                write(_utf8(line(pair)))
             n_pairs += 1
-        for sink, stream in outputs:
+        for sink, stream in streams:
             sink.write(_utf8(stream.footer))
         return n_pairs
 

@@ -1,6 +1,6 @@
 """The file of rejects: every line that is not a sentence of its own, and why."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ REPEATS = 1 << 16  # duplicates looked up at a time
 
 
 class LineOutcome(NamedTuple):
-    """Why a line of an input file became no sentence of its own."""
+    """Why a line of an input file became no sentence of its own; a column for each field."""
 
     reason: str
     side: Side
@@ -27,13 +27,7 @@ class LineOutcome(NamedTuple):
     text: str
 
 
-_COLUMNS: dict[str, Callable[[LineOutcome], str]] = {
-    "reason": lambda outcome: outcome.reason,
-    "side": lambda outcome: outcome.side,
-    "file": lambda outcome: one_line(outcome.file),
-    "line": lambda outcome: str(outcome.line),
-    "text": lambda outcome: one_line(outcome.text),
-}
+HEADER = "\t".join(LineOutcome._fields) + "\n"
 
 
 def write_rejects(workdir: Workdir, sentences: Sides[Sentences], path: Path) -> None:
@@ -43,16 +37,16 @@ def write_rejects(workdir: Workdir, sentences: Sides[Sentences], path: Path) -> 
     keeps 200 characters.
     """
     with open_output(path) as sink:
-        sink.write(_tsv(_COLUMNS))
+        sink.write(HEADER.encode())
         for side in SIDES:
             duplicates = _duplicates(workdir, side, sentences.of(side).paths)
             for outcome in chain(_rejected(workdir, side), duplicates):
-                sink.write(_tsv(cell(outcome) for cell in _COLUMNS.values()))
+                sink.write(_row(outcome).encode("utf-8", "backslashreplace"))
 
 
-def _tsv(cells: Iterable[str]) -> bytes:
-    """One line of the table."""
-    return ("\t".join(cells) + "\n").encode("utf-8", "backslashreplace")
+def _row(outcome: LineOutcome) -> str:
+    reason, side, file, line, text = outcome
+    return f"{reason}\t{side}\t{one_line(file)}\t{line}\t{one_line(text)}\n"
 
 
 def _rejected(workdir: Workdir, side: Side) -> Iterator[LineOutcome]:
