@@ -45,7 +45,8 @@ def whole(files: ShardFiles) -> bytes:
     with Attempt(files, N, FORM) as attempt:
         header = attempt._header()
         files.part(this_attempt()).unlink()
-    return header + units.astype(np.float16).tobytes()
+    rows: bytes = units.astype(np.float16).tobytes()
+    return header + rows
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.1, 0.3, 0.6, 1.0])
