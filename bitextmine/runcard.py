@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bitextmine.engines.base import Engine
+from bitextmine.engines.engine import Engine
 from bitextmine.files import Scratch, read_json
 from bitextmine.machine import describe_machine
 from bitextmine.version import __version__

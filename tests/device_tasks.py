@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitextmine.cli.terminal import Terminated, start
-from bitextmine.engines.base import Step, Task
 from bitextmine.engines.devices import DevicesEngine
+from bitextmine.engines.engine import Step, Task
 from bitextmine.errors import EncoderError
 from bitextmine.machine import Limits, Resources
 from bitextmine.progress import Advance

@@ -17,7 +17,7 @@ from bitextmine.encode.row_format import RowFormat, row_format
 from bitextmine.encode.shards import BROKEN_ENCODER, encode_shard
 from bitextmine.encode.vectors import Vectors, all_encoded, open_vectors
 from bitextmine.encoders.spec import EncoderSpec
-from bitextmine.engines.base import Step, Where
+from bitextmine.engines.engine import Step, Where
 from bitextmine.errors import EncoderError
 from bitextmine.machine import CPU
 from bitextmine.runcard import Run

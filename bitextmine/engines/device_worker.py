@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, TypeAlias
 
-from bitextmine.engines.base import Arguments, Task
+from bitextmine.engines.engine import Arguments, Task
 from bitextmine.engines.worker_signals import leave_signals_to_parent
 from bitextmine.errors import BitextmineError
 from bitextmine.machine import Limits

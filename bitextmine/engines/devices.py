@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
-from bitextmine.engines.base import Step, Where
 from bitextmine.engines.device_worker import (
     Assignment,
     Broken,
@@ -28,6 +27,7 @@ from bitextmine.engines.device_worker import (
     Reported,
     work,
 )
+from bitextmine.engines.engine import Step, Where
 from bitextmine.engines.local import LocalEngine
 from bitextmine.engines.worker_signals import held_signals, start_unsignalled
 from bitextmine.errors import EncoderError

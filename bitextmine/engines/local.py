@@ -1,6 +1,6 @@
 """Runs tasks one after another in this process."""
 
-from bitextmine.engines.base import Step, Where
+from bitextmine.engines.engine import Step, Where
 from bitextmine.machine import CPU, Limits, Resources
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bitextmine.arrays import Ids
 from bitextmine.config import MineConfig
 from bitextmine.errors import InputError, UsageError
-from bitextmine.evaluation.files import read_text_lines
+from bitextmine.evaluation.gold_files import read_text_lines
 from bitextmine.shard.corpus import read_lines
 
 _FORMAT = "give lines of id<TAB>sentence, as in BUCC"

@@ -12,7 +12,7 @@ import numpy as np
 
 from bitextmine.arrays import Floats
 from bitextmine.errors import InputError
-from bitextmine.evaluation.files import find_file, read_sentences
+from bitextmine.evaluation.gold_files import find_file, read_sentences
 
 # XTREME (Hu et al. 2020) tests 36 languages; 14 of them are those of XNLI.
 _XNLI = "ara bul cmn deu ell fra hin rus spa swh tha tur urd vie"

@@ -8,7 +8,7 @@ from typing import Any
 
 from bitextmine.arrays import Floats
 from bitextmine.errors import InputError, UsageError
-from bitextmine.evaluation.files import require_folder
+from bitextmine.evaluation.gold_files import require_folder
 from bitextmine.evaluation.report import Report
 from bitextmine.evaluation.tatoeba import (
     TATOEBA_14,

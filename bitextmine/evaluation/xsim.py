@@ -15,7 +15,7 @@ import numpy as np
 from bitextmine.arrays import Doubles, Floats, Halfs, Ids
 from bitextmine.encode.row_format import unit_halfs
 from bitextmine.errors import InputError
-from bitextmine.evaluation.files import distinct_names, read_sentences
+from bitextmine.evaluation.gold_files import distinct_names, read_sentences
 from bitextmine.evaluation.report import Report, percent
 from bitextmine.evaluation.trials import NamedModel, Trial, run_trials
 from bitextmine.machine import usable_threads

@@ -13,7 +13,7 @@ import numpy as np
 
 from bitextmine.arrays import Doubles, Floats, Ids
 from bitextmine.errors import EncoderError, InputError
-from bitextmine.evaluation.files import find_file, read_score, read_text_lines, require_folder
+from bitextmine.evaluation.gold_files import find_file, read_score, read_text_lines, require_folder
 from bitextmine.evaluation.report import Report
 from bitextmine.evaluation.trials import NamedModel, Trial, run_trials
 from bitextmine.runcard import RunCard

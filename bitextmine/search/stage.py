@@ -8,7 +8,7 @@ from typing import Any
 
 from bitextmine.config import SEARCH_METHODS, SearchConfig, settings_of
 from bitextmine.encode.vectors import Vectors
-from bitextmine.engines.base import Step
+from bitextmine.engines.engine import Step
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.files import read_json, write_json
 from bitextmine.machine import CPU

@@ -4,7 +4,7 @@ import logging
 
 from bitextmine.config import ShardConfig, settings_of
 from bitextmine.counts import count_shards, side_counts
-from bitextmine.engines.base import Step
+from bitextmine.engines.engine import Step
 from bitextmine.runcard import Run
 from bitextmine.shard.build import build_shard, plan_shards
 from bitextmine.shard.numbering import number_sentences

@@ -11,7 +11,7 @@ import torch
 
 from bitextmine.arrays import Doubles, Floats
 from bitextmine.errors import EncoderError, InputError
-from bitextmine.evaluation.files import read_score, read_text_lines
+from bitextmine.evaluation.gold_files import read_score, read_text_lines
 from bitextmine.evaluation.tatoeba import TATOEBA_14, read_pairs, retrieval_accuracy
 from bitextmine.evaluation.xsts import cosines, spearman
 from bitextmine.training.loss import triplet_accuracy

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from device_tasks import NamedDevices, noted, shards_of, wait_until
 
-from bitextmine.engines.base import Task
+from bitextmine.engines.engine import Task
 from bitextmine.errors import EncoderError
 
 TESTS = Path(device_tasks.__file__).parent

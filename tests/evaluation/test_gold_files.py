@@ -6,7 +6,7 @@ import pytest
 import zstandard
 
 from bitextmine.errors import InputError
-from bitextmine.evaluation.files import (
+from bitextmine.evaluation.gold_files import (
     distinct_names,
     find_file,
     read_score,
