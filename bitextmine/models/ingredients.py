@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitextmine.checkpoints.hub import snapshot
-from bitextmine.checkpoints.layout import README, local_files
+from bitextmine.checkpoints.layout import local_files
 from bitextmine.checkpoints.manifest import TRUSTED_BYTES, mark_file
+from bitextmine.checkpoints.model_card import read_licence
 from bitextmine.errors import EncoderError
 
 _HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*(/[\w.-]+)?)(@(?P<revision>[^@]+))?", re.ASCII)
-_FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
-_LICENCE = re.compile(r"^license:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,7 @@ class Ingredient:
 
     def licence(self) -> str:
         """Return the licence that its README states, or "unknown"."""
-        try:
-            text = (self.folder / README).read_text("utf-8", errors="replace")
-        except OSError:
-            return "unknown"
-        front = _FRONT_MATTER.match(text.replace("\r\n", "\n"))
-        stated = _LICENCE.search(front[1]) if front else None
-        return stated[1] if stated else "unknown"
+        return read_licence(self.folder) or "unknown"
 
 
 def find_ingredient(
