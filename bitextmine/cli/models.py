@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bitextmine.cli.flags import FILE, TALK, options
-from bitextmine.cli.terminal import HintingGroup, start
+from bitextmine.cli.terminal import HintingGroup, let_models_be_made, start
 from bitextmine.config import M_ST5_ADAPTER, M_ST5_BASE
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def models(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
+    let_models_be_made()
     click.echo(model_listing())
 
 
