@@ -22,6 +22,7 @@ from sentences import mixed_sentences, ntrex_sentences, read_sentences, tatoeba_
 from bitextmine.arrays import Floats
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.spec import load_spec, resolve_spec
+from bitextmine.machine import Limits
 
 DEFAULT_BATCH = 32  # of sentence-transformers' encode
 _BATCHES = (16, 32, 64, 128)
@@ -75,7 +76,9 @@ def measure_checkpoint(arguments: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(threads)
     library: Any = importlib.import_module("sentence_transformers")
     theirs = library.SentenceTransformer(str(arguments.checkpoint), device="cpu")
-    spec = resolve_spec(str(arguments.checkpoint), EncoderOptions(dtype="float32"), ("cpu",))
+    spec = resolve_spec(
+        str(arguments.checkpoint), EncoderOptions(dtype="float32"), Limits(("cpu",))
+    )
     ours: Any = load_spec(spec, threads=threads, device="cpu")
     rows: list[Row] = []
     print(header())

@@ -167,7 +167,7 @@ def measure_pipeline(setting: Setting, network: Network) -> dict[str, Any]:
     info = _info(setting.shape)
     runner = DeviceRunner(network, setting.budget, compiled=False)  # it is compiled already
     register_encoder(info, lambda threads, where: InMemoryEncoder(info, setting.tokeniser, runner))
-    spec = resolve_spec(_NAME, EncoderOptions(), (setting.device,))
+    spec = resolve_spec(_NAME, EncoderOptions(), Limits((setting.device,)))
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         shard = Workdir(root).shard("src", 0)

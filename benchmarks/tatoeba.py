@@ -29,7 +29,7 @@ from bitextmine.evaluation.tatoeba import (
     read_pairs,
     retrieval_accuracy,
 )
-from bitextmine.machine import describe_machine, usable_threads
+from bitextmine.machine import Limits, describe_machine, usable_threads
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 ANCHORS = SHARED / "research" / "mteb_bitext_anchors.json"  # {"owner__name|task": {pair: figures}}
@@ -40,9 +40,11 @@ def main() -> None:
     arguments = _parser().parse_args()
     published = read_published(arguments.anchors, arguments.published)
     options = EncoderOptions(prompt=arguments.prompt, dtype=arguments.dtype)
-    devices = (arguments.device,) if arguments.device else ()
-    spec = resolve_spec(arguments.model, options, devices)
-    encoder = load_spec(spec, threads=usable_threads(arguments.threads), device=spec.devices[0])
+    limits = Limits((arguments.device,) if arguments.device else ())
+    spec = resolve_spec(arguments.model, options, limits)
+    encoder = load_spec(
+        spec, threads=usable_threads(arguments.threads), device=spec.devices(limits)[0]
+    )
     start = time.perf_counter()
     rows = []
     for language in arguments.languages:
@@ -56,7 +58,7 @@ def main() -> None:
     if arguments.json:
         run = {
             "encoder": spec.identity(),
-            "device": spec.devices[0],
+            "device": spec.devices(limits)[0],
             "published": arguments.published,
             "rows": rows,
             "macro": averages,

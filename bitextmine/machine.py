@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bitextmine.errors import EncoderError, UsageError
 
@@ -264,6 +264,29 @@ class Resources:
     allowed_devices: tuple[str, ...] = ()
 
 
+class Hardware(Protocol):
+    """The devices that something will run on: of this machine, or of others that do the work."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Those that the user named; () is every GPU, or the CPU where there is none."""
+        ...
+
+    def usable_devices(self) -> tuple[str, ...]:
+        """Return the devices that may be used.
+
+        Raises
+        ------
+        EncoderError
+            One was named that is not there.
+        """
+        ...
+
+    def has_bfloat16(self) -> bool:
+        """Tell whether all GPUs among them multiply in bfloat16."""
+        ...
+
+
 @dataclass(frozen=True)
 class Limits:
     """What the user allows a run to take of each machine that it works on.
@@ -291,6 +314,12 @@ class Limits:
             One was named that is not there.
         """
         return usable_devices(self.devices)
+
+    def has_bfloat16(self) -> bool:
+        """Tell whether the GPUs of this machine multiply in bfloat16."""
+        import torch
+
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
     def resources(self, device: str, *, sharing: int = 1) -> Resources:
         """Return what one of several equal tasks has, if they share this machine.

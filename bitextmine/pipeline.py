@@ -18,11 +18,12 @@ from bitextmine.config import (
     ShardConfig,
     limits_of,
 )
-from bitextmine.encode.choice import ModelChoice, choose_encoder, find_spec
+from bitextmine.encode.choice import ModelChoice, choose_encoder, find_encoder
 from bitextmine.encode.stage import encode
 from bitextmine.encode.vectors import open_vectors
 from bitextmine.encoders.spec import EncoderSpec
 from bitextmine.engines.devices import DevicesEngine
+from bitextmine.engines.engine import Engine
 from bitextmine.languages import load_ahead
 from bitextmine.runcard import opened_run
 from bitextmine.search.panels import open_neighbours
@@ -59,9 +60,10 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
     BitextmineError
         Anything outside this program that stands in the way, with a remedy.
     """
-    spec = asked_encoder(config)
+    engine = DevicesEngine(limits_of(config))
+    spec = asked_encoder(config, engine)
     config = check_before_work(config, spec, to_stream=sink is not None)
-    with opened_run(config.workdir, DevicesEngine(limits_of(config)), make=True) as run:
+    with opened_run(config.workdir, engine, make=True) as run:
         sentences = shard(run, config)
         encoder = choose_encoder(run, config, sentences, spec)
         method = plan_search(run, config, sentences, encoder.dim)
@@ -71,7 +73,7 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         return write(run, config, sentences, selected, sink=sink)
 
 
-def asked_encoder(config: MineConfig) -> EncoderSpec | None:
+def asked_encoder(config: MineConfig, engine: Engine) -> EncoderSpec | None:
     """Find the encoder before any work is done; what is encoded already can do without.
 
     Returns
@@ -87,7 +89,7 @@ def asked_encoder(config: MineConfig) -> EncoderSpec | None:
     if config.model == "auto":
         return None
     encoded = config.workdir is not None and Workdir(config.workdir).done("encode").exists()
-    return find_spec(config, None, needed=not encoded)
+    return find_encoder(config, None, engine, needed=not encoded)
 
 
 def check_before_work(

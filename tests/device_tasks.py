@@ -29,7 +29,7 @@ class NamedDevices(DevicesEngine):
     def __init__(self, devices: Sequence[str]) -> None:
         super().__init__(Limits(tuple(devices)))
 
-    def devices(self) -> tuple[str, ...]:
+    def usable_devices(self) -> tuple[str, ...]:
         """Return them."""
         return self._limits.devices
 

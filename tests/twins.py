@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
 SPAWN = multiprocessing.get_context("spawn")
-SPEC = EncoderSpec(
-    info=TOY_INFO, options=EncoderOptions(), devices=("cpu",), description=None, weights="tests"
-)
+SPEC = EncoderSpec(info=TOY_INFO, options=EncoderOptions(), description=None, weights="tests")
 
 
 class SlowEncoder(ToyEncoder):

@@ -16,7 +16,7 @@ from bitextmine.encoders.spec import EncoderSpec, resolve_spec
 from bitextmine.errors import EncoderError
 from bitextmine.files import read_json, write_json
 from bitextmine.languages import identify_language, language_name, normalise_language
-from bitextmine.machine import CPU, visible_gpus
+from bitextmine.machine import CPU, Hardware
 from bitextmine.runcard import Run
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Side, Sides, Workdir
@@ -213,14 +213,14 @@ def choose_encoder(
     if run.workdir.encoder.exists() and ModelChoice.of(run.workdir).asked == asked:
         return _chosen_before(run, config, spec)
     if spec is None and config.model != "auto":
-        spec = find_spec(config, None, needed=True)
+        spec = find_encoder(config, None, run.engine, needed=True)
     src_lang = normalise_language(config.src_lang) or _identified("src", sentences, config)
     tgt_lang = normalise_language(config.tgt_lang) or _identified("tgt", sentences, config)
     reason = "asked for"
     if spec is None:
-        gpu = bool(visible_gpus()) if not config.devices else config.devices[0] != CPU
+        gpu = run.engine.usable_devices()[0] != CPU
         choice = best_encoder(src_lang, tgt_lang, gpu=gpu)
-        spec = resolve_spec(choice.name, config.options(), config.devices)
+        spec = resolve_spec(choice.name, config.options(), run.engine)
         reason, warnings = choice.reason, choice.warnings
     else:
         warnings = language_warnings(spec.info, src_lang, tgt_lang)
@@ -234,7 +234,7 @@ def _chosen_before(run: Run, config: EncodeConfig, spec: EncoderSpec | None) -> 
     """Return the choice of an earlier run, with the encoder as it is now: it may have changed."""
     choice = ModelChoice.of(run.workdir)
     if spec is None:
-        spec = find_spec(config, choice.info, needed=not all_encoded(run.workdir))
+        spec = find_encoder(config, choice.info, run.engine, needed=not all_encoded(run.workdir))
     if spec is None:
         return choice
     return replace(choice, identity=vectors_identity(spec, config), spec=spec)
@@ -251,8 +251,8 @@ def vectors_identity(spec: EncoderSpec, config: EncodeConfig) -> dict[str, Any]:
     return spec.identity() | row_format(config, spec.info).identity()
 
 
-def find_spec(
-    config: EncodeConfig, chosen: EncoderInfo | None, *, needed: bool
+def find_encoder(
+    config: EncodeConfig, chosen: EncoderInfo | None, hardware: Hardware, *, needed: bool
 ) -> EncoderSpec | None:
     """Find the encoder that ``--model`` names, or that an earlier run chose for "auto".
 
@@ -262,6 +262,8 @@ def find_spec(
         What was asked for.
     chosen : EncoderInfo or None
         What "auto" became.
+    hardware : Hardware
+        The devices that it is to run on.
     needed : bool
         Whether there is still something to encode.
 
@@ -279,7 +281,7 @@ def find_spec(
     """
     model = chosen.name if chosen is not None and config.model == "auto" else config.model
     try:
-        spec = resolve_spec(model, config.options(), config.devices)
+        spec = resolve_spec(model, config.options(), hardware)
     except EncoderError:
         if needed:
             raise

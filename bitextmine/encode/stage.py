@@ -19,7 +19,6 @@ from bitextmine.encode.vectors import Vectors, all_encoded, open_vectors
 from bitextmine.encoders.spec import EncoderSpec
 from bitextmine.engines.engine import Step, Where
 from bitextmine.errors import EncoderError
-from bitextmine.machine import CPU
 from bitextmine.runcard import Run
 from bitextmine.workdir import SIDES, Side, Sides
 
@@ -66,8 +65,8 @@ def encode(run: Run, config: EncodeConfig, choice: ModelChoice) -> Sides[Vectors
 
 def _encode_shards(run: Run, spec: EncoderSpec, form: RowFormat) -> None:
     """Encode the shards of both sides; before them a sample, where rows need a projection."""
-    on: Where = "cpu" if spec.devices == (CPU,) else "device"
-    LOG.info("encoding on %s", ", ".join(spec.devices))
+    on = spec.runs_on(run.engine)
+    LOG.info("encoding on %s", ", ".join(spec.devices(run.engine)))
     if form.is_projected and not run.workdir.projection.exists():
         _fit_projection(run, spec, form, on)
     remove_sample(run.workdir)

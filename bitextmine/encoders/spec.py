@@ -1,9 +1,8 @@
 """Which encoder exactly: everything that a process needs to load it, and what tells it apart."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from bitextmine.checkpoints.description import Description, describe
 from bitextmine.checkpoints.layout import is_weights, local_files
@@ -21,7 +20,7 @@ from bitextmine.encoders.registry import (
     require_ready,
 )
 from bitextmine.errors import UsageError
-from bitextmine.machine import CPU, usable_devices
+from bitextmine.machine import CPU, Hardware, Limits
 
 _NOT_EMBEDDED = {"prompt": "--prompt", "max_length": "--max-length", "pooling": "--pooling"}
 
@@ -36,8 +35,6 @@ class EncoderSpec:
         Its identity card.
     options : EncoderOptions
         All resolved.
-    devices : tuple of str
-        Where it is to run.
     description : Description or None
         Of a checkpoint; None for an embedded or registered encoder.
     weights : str
@@ -46,9 +43,16 @@ class EncoderSpec:
 
     info: EncoderInfo
     options: EncoderOptions
-    devices: tuple[str, ...]
     description: Description | None
     weights: str
+
+    def runs_on(self, hardware: Hardware) -> Literal["device", "cpu"]:
+        """Tell where it runs: an embedded encoder takes a GPU only if the user names one."""
+        return "cpu" if self.description is None and not hardware.devices else "device"
+
+    def devices(self, hardware: Hardware) -> tuple[str, ...]:
+        """Return the devices that it runs on, one for each task at once."""
+        return hardware.usable_devices() if self.runs_on(hardware) == "device" else (CPU,)
 
     def identity(self) -> dict[str, Any]:
         """Return what tells its vectors from all others; a checkpoint may be moved and renamed."""
@@ -64,7 +68,9 @@ class EncoderSpec:
         }
 
 
-def resolve_spec(model: str, options: EncoderOptions, devices: tuple[str, ...] = ()) -> EncoderSpec:
+def resolve_spec(
+    model: str, options: EncoderOptions, hardware: Hardware | None = None
+) -> EncoderSpec:
     """Find an encoder and settle every choice about it, without loading it.
 
     Parameters
@@ -73,8 +79,8 @@ def resolve_spec(model: str, options: EncoderOptions, devices: tuple[str, ...] =
         A name from `bitextmine models`, a folder, or a hub id.
     options : EncoderOptions
         As the user gave them.
-    devices : tuple of str
-        As the user gave them; () is all GPUs, or the CPU.
+    hardware : Hardware, optional
+        The devices that it is to run on; by default those of this machine.
 
     Raises
     ------
@@ -83,8 +89,9 @@ def resolve_spec(model: str, options: EncoderOptions, devices: tuple[str, ...] =
     UsageError
         An option does not suit it.
     """
+    hardware = hardware or Limits()
     if is_registered(model) or not is_checkpoint(model):
-        return _embedded(model, options, devices)
+        return _embedded(model, options, hardware)
     located = locate(model)
     description = describe(
         located.folder,
@@ -94,22 +101,22 @@ def resolve_spec(model: str, options: EncoderOptions, devices: tuple[str, ...] =
         known_prompt=located.preset.prompt if located.preset is not None else "",
         trust_remote_code=options.trust_remote_code,
     )
-    usable = usable_devices(devices)
     is_t5 = description.model_type in T5_TYPES
     return EncoderSpec(
         info=_checkpoint_info(located, description),
-        options=replace(options, dtype=resolve_dtype(options.dtype, usable, is_t5=is_t5)),
-        devices=usable,
+        options=replace(options, dtype=resolve_dtype(options.dtype, hardware, is_t5=is_t5)),
         description=description,
         weights=weights_hash(located.folder),
     )
 
 
-def resolve_dtype(asked: Dtype, devices: Sequence[str], *, is_t5: bool) -> Dtype:
+def resolve_dtype(asked: Dtype, hardware: Hardware, *, is_t5: bool) -> Dtype:
     """Return the number format of matrix products.
 
     Raises
     ------
+    EncoderError
+        A device was named that is not there.
     UsageError
         float16 for a T5: its activations overflow it.
     """
@@ -118,18 +125,17 @@ def resolve_dtype(asked: Dtype, devices: Sequence[str], *, is_t5: bool) -> Dtype
             "--dtype float16 with a model of the T5 family, whose activations overflow it",
             hint="use --dtype bfloat16, or float32",
         )
+    on_cpu = hardware.usable_devices()[0] == CPU  # asked in any case: one may not be there
     if asked != "auto":
         return asked
-    if devices[0] == CPU:
+    if on_cpu:
         return "float32"
-    import torch  # late: looking encoders up must not wait for it
-
-    if torch.cuda.is_bf16_supported(including_emulation=False):
+    if hardware.has_bfloat16():
         return "bfloat16"
     return "float32" if is_t5 else "float16"
 
 
-def _embedded(model: str, options: EncoderOptions, devices: tuple[str, ...]) -> EncoderSpec:
+def _embedded(model: str, options: EncoderOptions, hardware: Hardware) -> EncoderSpec:
     info = encoder_info(model)
     require_ready(model)
     for field, flag in _NOT_EMBEDDED.items():
@@ -143,10 +149,11 @@ def _embedded(model: str, options: EncoderOptions, devices: tuple[str, ...]) -> 
             f"--dtype is given for {model}, which has its own",
             hint="leave --dtype out, or choose a checkpoint as --model",
         )
+    if hardware.devices:
+        hardware.usable_devices()  # to refuse one that is not there
     return EncoderSpec(
         info=info,
         options=options,
-        devices=usable_devices(devices) if devices else (CPU,),
         description=None,
         weights=installed_package(model),
     )

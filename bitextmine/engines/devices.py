@@ -57,7 +57,7 @@ class DevicesEngine(LocalEngine):
         What it may use of this machine.
     """
 
-    def devices(self) -> tuple[str, ...]:
+    def usable_devices(self) -> tuple[str, ...]:
         """Return the devices that are used, each by a process of its own."""
         return self._limits.usable_devices()
 
@@ -65,12 +65,12 @@ class DevicesEngine(LocalEngine):
         """Return the whole machine for a task on the CPU, an equal share for one on a device."""
         if on == "cpu":
             return super().resources(on)
-        devices = self.devices()
+        devices = self.usable_devices()
         return self._limits.resources(devices[0], sharing=len(devices))
 
     def run(self, step: Step) -> None:
         """Run the tasks in order, each on whichever device is free."""
-        devices = self.devices() if step.on == "device" and step.arguments else ()
+        devices = self.usable_devices() if step.on == "device" and step.arguments else ()
         if len(devices) > 1:
             run_on_devices(step, devices, self._limits)
         else:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from bitextmine.machine import Resources
+from bitextmine.machine import Hardware, Resources
 from bitextmine.progress import Advance, bar
 
 Task: TypeAlias = Callable[..., None]  # task(*arguments, resources=Resources, advance=Advance)
@@ -65,8 +65,8 @@ class Step:
             yield shown.update
 
 
-class Engine(Protocol):
-    """Runs steps; its workers may be anywhere."""
+class Engine(Hardware, Protocol):
+    """Runs steps; its workers may be anywhere, and its devices are theirs, one a task at once."""
 
     def run(self, step: Step) -> None:
         """Run all tasks of a step, and return when all are done.
@@ -75,16 +75,6 @@ class Engine(Protocol):
         ------
         BitextmineError
             Whatever a task raised, wherever it ran; or a worker died again and again.
-        """
-        ...
-
-    def devices(self) -> tuple[str, ...]:
-        """Return the devices that its workers have, one for each task that runs at once.
-
-        Raises
-        ------
-        EncoderError
-            One was asked for that is not there.
         """
         ...
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitextmine.arrays import Floats
-from bitextmine.config import EncodeConfig
+from bitextmine.config import EncodeConfig, limits_of
 from bitextmine.encode.choice import licence_warnings
 from bitextmine.encoders.base import Encoder, encode_windows
 from bitextmine.encoders.registry import version_warnings
@@ -92,7 +92,7 @@ def resolve_models(
         A model is unknown or not here, is given twice, or cannot do what is asked.
     """
     configs = [replace(config, model=model) for model in models]
-    specs = [resolve_spec(c.model, c.options(), c.devices) for c in configs]
+    specs = [resolve_spec(c.model, c.options(), limits_of(c)) for c in configs]
     same_name = Counter(spec.info.name for spec in specs)
     found = tuple(
         NamedModel(s.info.name if same_name[s.info.name] == 1 else c.model, s, c)
@@ -154,7 +154,7 @@ class _Embedder:
 
     def __init__(self, model: NamedModel) -> None:
         threads = usable_threads(model.config.threads)
-        device = model.spec.devices[0]
+        (device, *_) = model.spec.devices(limits_of(model.config))
         self.label = model.label
         self._encoder: Encoder = load_spec(model.spec, threads=threads, device=device)
         self._truncated = self._zero = self._embedded = 0

@@ -91,7 +91,7 @@ def plan_search(run: Run, config: SearchConfig, sides: Sides[Sized], dim: int) -
     return choose_method(
         config.search,
         SearchSize(len(sides.src), len(sides.tgt), dim=dim, k=config.k),
-        devices=run.engine.devices(),
+        devices=run.engine.usable_devices(),
         threads=machine.threads,
         memory=machine.memory,
     )
@@ -177,7 +177,7 @@ def search_identity(config: SearchConfig, method: Method) -> dict[str, Any]:
 
 def _plan(run: Run, config: SearchConfig, vectors: Sides[Vectors], method: Method) -> Grid:
     """Plan the grid for the memory and the devices that blocks will have."""
-    devices = run.engine.devices() if method.is_exact else (CPU,)
+    devices = run.engine.usable_devices() if method.is_exact else (CPU,)
     resources = run.engine.resources("device" if method.is_exact else "cpu")
     return planned_grid(
         run.workdir,
@@ -193,7 +193,7 @@ def _plan(run: Run, config: SearchConfig, vectors: Sides[Vectors], method: Metho
 def _search_exactly(run: Run, config: SearchConfig, grid: Grid, method: Method) -> None:
     """Compare everything with everything, block by block on all devices, and merge the lists."""
     root, blocks = run.workdir.root, missing_blocks(run.workdir, grid)
-    LOG.info("searching %d block(s) on %s", len(blocks), ", ".join(run.engine.devices()))
+    LOG.info("searching %d block(s) on %s", len(blocks), ", ".join(run.engine.usable_devices()))
     run.engine.run(
         Step(
             name="search",

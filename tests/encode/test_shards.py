@@ -24,9 +24,7 @@ from bitextmine.shard.numbering import number_sentences
 from bitextmine.shard.split import split_file
 from bitextmine.workdir import ShardFiles, Workdir
 
-SPEC = EncoderSpec(
-    info=TOY_INFO, options=EncoderOptions(), devices=("cpu",), description=None, weights="tests"
-)
+SPEC = EncoderSpec(info=TOY_INFO, options=EncoderOptions(), description=None, weights="tests")
 
 
 @pytest.fixture

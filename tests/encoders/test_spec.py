@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from bitextmine.encoders.spec import (
     shared_encoder,
 )
 from bitextmine.errors import EncoderError, UsageError
+from bitextmine.machine import Limits
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def e5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spec_of(folder: Path, **options: Any) -> EncoderSpec:
-    return resolve_spec(str(folder), EncoderOptions(**options), ("cpu",))
+    return resolve_spec(str(folder), EncoderOptions(**options), Limits(("cpu",)))
 
 
 def test_the_identity_of_a_checkpoint_has_all_that_changes_vectors(e5: Path) -> None:
@@ -131,7 +133,7 @@ def test_the_identity_of_an_embedded_encoder_is_its_package() -> None:
         "stored": "float16",
     }
     assert spec.info == encoder_info("use-m3")
-    assert spec.devices == ("cpu",)
+    assert spec.devices(Limits()) == ("cpu",)
 
 
 @pytest.mark.parametrize(
@@ -199,25 +201,51 @@ def test_an_unknown_name_and_a_missing_gpu_are_told(e5: Path) -> None:
     with pytest.raises(EncoderError, match="use-m4"):
         resolve_spec("use-m4", EncoderOptions())
     with pytest.raises(EncoderError, match="there is no cuda:99 here"):
-        resolve_spec(str(e5), EncoderOptions(), ("cuda:99",))
+        resolve_spec(str(e5), EncoderOptions(), Limits(("cuda:99",)))
 
 
-def test_the_number_format_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resolve_dtype("auto", ("cpu",), is_t5=True) == "float32"
-    assert resolve_dtype("bfloat16", ("cpu",), is_t5=True) == "bfloat16"
+@dataclass(frozen=True)
+class OneGpu:
+    """A machine with a GPU, or workers that have one each."""
+
+    bfloat16: bool
+    devices: tuple[str, ...] = ()
+
+    def usable_devices(self) -> tuple[str, ...]:
+        return ("cuda:0",)
+
+    def has_bfloat16(self) -> bool:
+        return self.bfloat16
+
+
+def test_the_number_format_follows_the_device() -> None:
+    assert resolve_dtype("auto", Limits(("cpu",)), is_t5=True) == "float32"
+    assert resolve_dtype("bfloat16", Limits(("cpu",)), is_t5=True) == "bfloat16"
     for supported, is_t5, dtype in (
         (True, True, "bfloat16"),
         (True, False, "bfloat16"),
         (False, True, "float32"),
         (False, False, "float16"),
     ):
-        known = supported
+        assert resolve_dtype("auto", OneGpu(supported), is_t5=is_t5) == dtype
+
+
+def test_bfloat16_is_asked_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in (True, False):
         monkeypatch.setattr(
             torch.cuda, "is_bf16_supported", lambda including_emulation, known=known: known
         )
-        assert resolve_dtype("auto", ("cuda:0",), is_t5=is_t5) == dtype
+        assert Limits().has_bfloat16() == known
+
+
+def test_an_embedded_encoder_takes_a_gpu_only_if_it_is_named() -> None:
+    spec = resolve_spec("use-m3", EncoderOptions())
+    assert spec.devices(OneGpu(True)) == ("cpu",)
+    assert spec.devices(OneGpu(True, ("cuda:0",))) == ("cuda:0",)
+    with pytest.raises(EncoderError, match="there is no cuda:99 here"):
+        resolve_spec("use-m3", EncoderOptions(), Limits(("cuda:99",)))
 
 
 def test_half_precision_is_refused_for_t5() -> None:
     with pytest.raises(UsageError, match="overflow"):
-        resolve_dtype("float16", ("cpu",), is_t5=True)
+        resolve_dtype("float16", Limits(("cpu",)), is_t5=True)

@@ -17,6 +17,7 @@ from bitextmine.config import EncoderOptions, Pooling
 from bitextmine.demo import SAMPLE
 from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.encoders.transformer.heads import pool
+from bitextmine.machine import Limits
 
 GPU = "cuda:0"
 MIB = 1 << 20
@@ -32,7 +33,7 @@ pytestmark = [
 
 def load(folder: Path, device: str, options: EncoderOptions) -> Any:
     """Load a model folder onto a device."""
-    spec = resolve_spec(str(folder), options, (device,))
+    spec = resolve_spec(str(folder), options, Limits((device,)))
     return load_spec(spec, threads=2, device=device)
 
 

@@ -16,6 +16,7 @@ from bitextmine.checkpoints.manifest import read_manifest, verify_manifest
 from bitextmine.config import EncoderOptions
 from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.errors import EncoderError, OutputError
+from bitextmine.machine import Limits
 from bitextmine.models import weight_files
 from bitextmine.models.merge import merge
 
@@ -41,7 +42,7 @@ def adapted(base: Path, model_class: str, targets: list[str], folder: Path) -> A
 
 
 def encoded(folder: Path) -> Floats:
-    spec = resolve_spec(str(folder), EncoderOptions(), ("cpu",))
+    spec = resolve_spec(str(folder), EncoderOptions(), Limits(("cpu",)))
     vectors = load_spec(spec, threads=1, device="cpu").encode(list(SENTENCES)).embeddings
     units: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return units

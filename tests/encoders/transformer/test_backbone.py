@@ -26,6 +26,7 @@ from bitextmine.encoders.transformer.backbone import (
 from bitextmine.encoders.transformer.flat_bert import FlatBert
 from bitextmine.encoders.transformer.flat_t5 import FlatT5
 from bitextmine.errors import BitextmineError, EncoderError, UsageError
+from bitextmine.machine import Limits
 
 Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
@@ -196,7 +197,7 @@ def test_a_pickle_of_tensors_is_loaded(folder: Path) -> None:
 
 
 def from_source(folder: Path) -> object:
-    spec = resolve_spec(str(folder), EncoderOptions(), ("cpu",))
+    spec = resolve_spec(str(folder), EncoderOptions(), Limits(("cpu",)))
     return load_spec(spec, threads=1, device="cpu")
 
 
@@ -219,7 +220,7 @@ def test_a_folder_without_tokenizer_is_refused(folder: Path, build: small_models
 def test_float16_is_refused_for_t5(folder: Path) -> None:
     small_models.t5(folder)
     with pytest.raises(UsageError, match="whose activations overflow it") as caught:
-        resolve_spec(str(folder), EncoderOptions(dtype="float16"), ("cpu",))
+        resolve_spec(str(folder), EncoderOptions(dtype="float16"), Limits(("cpu",)))
     assert isinstance(caught.value, BitextmineError)
     assert "bfloat16" in caught.value.hint
 

@@ -22,6 +22,7 @@ from bitextmine.config import EncoderOptions
 from bitextmine.encoders.base import Encoder, StreamingEncoder
 from bitextmine.encoders.spec import load_spec, resolve_spec
 from bitextmine.encoders.transformer.encoder import TransformerEncoder, chunk_rows
+from bitextmine.machine import Limits
 from bitextmine.models.pull import pull
 
 BASES = {
@@ -52,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 def load(folder: Path, *, threads: int = 2, **options: Any) -> Encoder:
     """Load as the stage encode does."""
-    spec = resolve_spec(str(folder), EncoderOptions(**options), ("cpu",))
+    spec = resolve_spec(str(folder), EncoderOptions(**options), Limits(("cpu",)))
     return load_spec(spec, threads=threads, device="cpu")
 
 
