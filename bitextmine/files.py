@@ -45,9 +45,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         The folder is missing or not writable, or the disk is full.
     """
     with explained_write(path):
-        shown = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])
+        kept = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])
         handle, name = tempfile.mkstemp(
-            prefix=f".{shown}.{this_attempt()}.", suffix=".tmp", dir=path.parent
+            prefix=f".{kept}.{this_attempt()}.", suffix=".tmp", dir=path.parent
         )
         temporary = Path(name)
         try:

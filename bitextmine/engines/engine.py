@@ -61,8 +61,8 @@ class Step:
         if not self.label:
             yield lambda units: None
             return
-        with bar(self.label, total=sum(self.units) or None, unit=self.unit) as shown:
-            yield shown.update
+        with bar(self.label, total=sum(self.units) or None, unit=self.unit) as moving:
+            yield moving.update
 
 
 class Engine(Hardware, Protocol):

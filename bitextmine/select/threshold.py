@@ -21,16 +21,16 @@ class Threshold:
     ----------
     value : float
         Pairs that score less are dropped; -inf keeps all.
-    source : str
+    origin : str
         Where it comes from, in words.
     """
 
     value: float
-    source: str
+    origin: str
 
     def as_fact(self) -> dict[str, Any]:
         """Return the run card's part; JSON has no infinity."""
-        return {"value": self.value if isfinite(self.value) else None, "source": self.source}
+        return {"value": self.value if isfinite(self.value) else None, "source": self.origin}
 
 
 def default_threshold(info: EncoderInfo, config: SelectConfig, k: int, card: RunCard) -> Threshold:
