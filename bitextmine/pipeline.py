@@ -60,7 +60,7 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
     BitextmineError
         Anything outside this program that stands in the way, with a remedy.
     """
-    engine = DevicesEngine(limits_of(config))
+    engine = engine_for(config)
     spec = asked_encoder(config, engine)
     config = check_before_work(config, spec, to_stream=sink is not None)
     with opened_run(config.workdir, engine, make=True) as run:
@@ -71,6 +71,11 @@ def mine(config: MineConfig, *, sink: ByteSink | None = None) -> Mined:
         fwd, bwd = search(run, config, vectors, method)
         selected = select(run, config, fwd, bwd)
         return write(run, config, sentences, selected, sink=sink)
+
+
+def engine_for(config: object) -> Engine:
+    """Return what runs the tasks of a run: the one place that names an engine."""
+    return DevicesEngine(limits_of(config))
 
 
 def asked_encoder(config: MineConfig, engine: Engine) -> EncoderSpec | None:
@@ -124,20 +129,20 @@ def _expanded(config: Reading) -> Reading:
 def shard_workdir(root: Path, config: ShardConfig) -> None:
     """Do the stage `shard` alone, in a work directory that is made if there is none."""
     config = _expanded(config)
-    with opened_run(root, DevicesEngine(limits_of(config)), make=True) as run:
+    with opened_run(root, engine_for(config), make=True) as run:
         shard(run, config)
 
 
 def encode_workdir(root: Path, config: EncodeConfig) -> None:
     """Do the stage `encode` alone, over a sharded work directory."""
-    with opened_run(root, DevicesEngine(limits_of(config))) as run:
+    with opened_run(root, engine_for(config)) as run:
         sentences = open_sentences(run.workdir)
         encode(run, config, choose_encoder(run, config, sentences, None))
 
 
 def search_workdir(root: Path, config: SearchConfig) -> None:
     """Do the stage `search` alone, over an encoded work directory."""
-    with opened_run(root, DevicesEngine(limits_of(config))) as run:
+    with opened_run(root, engine_for(config)) as run:
         vectors = open_vectors(run.workdir)
         search(run, config, vectors, plan_search(run, config, vectors, vectors.src.dim))
 
@@ -146,7 +151,7 @@ def select_workdir(
     root: Path, config: SelectConfig, output: OutputConfig, *, sink: ByteSink | None = None
 ) -> Mined:
     """Select and write, over a searched work directory; again and again, in seconds."""
-    with opened_run(root, DevicesEngine(limits_of(config))) as run:
+    with opened_run(root, engine_for(config)) as run:
         sentences = open_sentences(run.workdir)
         for stage in ("encode", "search"):
             run.workdir.stage_settings(stage)

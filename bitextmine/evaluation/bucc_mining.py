@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 
 from bitextmine.arrays import Bools, Halfs, Ids
-from bitextmine.config import SelectConfig, limits_of
+from bitextmine.config import SelectConfig
 from bitextmine.counts import count_shards, encoded_counts, side_counts
 from bitextmine.encode.choice import choose_encoder
 from bitextmine.encode.stage import encode
-from bitextmine.engines.devices import DevicesEngine
 from bitextmine.evaluation.bucc import Scored
 from bitextmine.evaluation.bucc_task import BuccTask, mining_config
 from bitextmine.evaluation.trials import NamedModel
+from bitextmine.pipeline import engine_for
 from bitextmine.runcard import Run, RunCard, opened_run
 from bitextmine.select.choose import choose_pairs
 from bitextmine.shard.stage import shard
@@ -77,7 +77,7 @@ def mine_task(
         As for `bitextmine.mine`.
     """
     inner = RunCard()
-    with opened_run(None, DevicesEngine(limits_of(model.config)), card=inner) as run:
+    with opened_run(None, engine_for(model.config), card=inner) as run:
         sentences = shard(run, mining_config(task.src, task.tgt))
         encode(run, model.config, choose_encoder(run, model.config, sentences, model.spec))
         workdir = run.workdir
