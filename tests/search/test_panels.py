@@ -29,6 +29,7 @@ from bitextmine.search.panels import (
     whole_side,
 )
 from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.write.stage import Mined
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -105,29 +106,31 @@ def test_damaged_files_are_told_in_two_lines(encoded: Workdir, damaged: str) -> 
         select_workdir(encoded.root, SelectConfig(), OutputConfig())
 
 
-def test_more_shards_than_files_may_be_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("long", SIDES)
+def test_more_shards_and_panels_than_files_may_be_open(
+    long: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = tmp_path / "text"
-    text.write_text("\n".join(f"word{n % 7} name{n}" for n in range(150)), "utf-8")
+    texts = {side: tmp_path / side for side in SIDES}
+    for side, path in texts.items():
+        lines = [f"word{n % 7} name{n}" for n in range(150 if side == long else 6)]
+        path.write_text("\n".join(lines), "utf-8")
+
+    def mined(**flags: Any) -> Mined:
+        src, tgt = (str(texts[side]) for side in SIDES)
+        langs: dict[str, Any] = {"src_lang": "de", "tgt_lang": "en"}
+        return mine(MineConfig(src=(src,), tgt=(tgt,), model="toy", **langs, **flags))
+
+    plain = mined()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     monkeypatch.setattr(grid, "CPU_ROWS", 2)
     monkeypatch.setattr(panels, "allow_open_files", lambda: None)
     resource.setrlimit(resource.RLIMIT_NOFILE, (60, hard))
     try:
-        mined = mine(
-            MineConfig(
-                src=(str(text),),
-                tgt=(str(text),),
-                model="toy",
-                src_lang="de",
-                tgt_lang="en",
-                shard_size=1,
-            )
-        )
+        cut = mined(shard_size=1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert mined.n_pairs == 150
+    assert cut.n_pairs == 6
+    assert cut.pairs == plain.pairs
 
 
 def test_lists_that_were_only_copied_are_the_same(encoded: Workdir) -> None:
