@@ -129,6 +129,11 @@ def note_torch(folder: Path, shard: int, *, resources: Resources, advance: Advan
     (folder / f"torch {shard}").write_text(str("torch" in sys.modules))
 
 
+def note_resources(folder: Path, shard: int, *, resources: Resources, advance: Advance) -> None:
+    """Note what the task may use."""
+    (folder / f"resources {shard}").write_text(repr(resources))
+
+
 def wait_for_ever(folder: Path, shard: int, *, resources: Resources, advance: Advance) -> None:
     """Note the start, then never end."""
     note(folder, resources.device, shard)

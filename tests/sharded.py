@@ -1,4 +1,4 @@
-"""One side of a work directory, sharded as the stage does it."""
+"""Work directories that are sharded: one side task by task, or both by the stage."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from here import here
 
 from bitextmine.config import ShardConfig
 from bitextmine.counts import count_shards
+from bitextmine.pipeline import shard_workdir
 from bitextmine.shard.build import build_shard, plan_shards
 from bitextmine.shard.numbering import number_sentences
 from bitextmine.shard.sentences import Sentences
@@ -44,6 +45,16 @@ def sharded(root: Path, *contents: str | bytes, **settings: Any) -> tuple[Workdi
     workdir, config = written(root, *contents, **settings)
     shard_side(workdir, config)
     return workdir, config
+
+
+def both_sharded(root: Path, src: str, tgt: str, **settings: Any) -> Workdir:
+    """Write a file of each side, and do the stage over them."""
+    paths = [root / "src 'é' 語", root / "tgt 'é' 語"]
+    for path, text in zip(paths, (src, tgt), strict=True):
+        path.write_text(text, "utf-8")
+    config = ShardConfig(src=(str(paths[0]),), tgt=(str(paths[1]),), **settings)
+    shard_workdir(root / 'work "dir"', config)
+    return Workdir(root / 'work "dir"')
 
 
 def sentences(workdir: Workdir, config: ShardConfig) -> list[str]:

@@ -19,6 +19,7 @@ from bitextmine.config import (
     SearchConfig,
     SelectConfig,
     ShardConfig,
+    search_method,
     settings_of,
 )
 from bitextmine.errors import UsageError
@@ -161,3 +162,11 @@ def test_the_encoders_options_are_those_of_the_config() -> None:
 def test_a_config_travels_to_another_process() -> None:
     config = made(MineConfig, k=7)
     assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_methods_are_named_in_any_case_and_factories_are_not() -> None:
+    assert [search_method(name) for name in (" IVF", "Exact", "ivf4,Flat")] == [
+        "ivf", "exact", "ivf4,Flat",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="--search is ''"):
+        SearchConfig(search="")

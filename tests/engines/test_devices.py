@@ -1,44 +1,23 @@
-import logging
+"""Several devices share the tasks of a step, and no worker outlives it, however it ends."""
+
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import device_tasks
 import psutil
 import pytest
+from device_runs import children, lives, parent_of, run
 from device_tasks import NamedDevices, noted, shards_of, wait_until
+from watching import watched
 
-from bitextmine.engines.engine import Task
+from bitextmine.engines.devices import DevicesEngine
+from bitextmine.engines.engine import Step
 from bitextmine.errors import EncoderError
-
-TESTS = Path(device_tasks.__file__).parent
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / 'l\'été "42" 語'
-    path.mkdir()
-    return path
-
-
-def run(
-    task: Task, folder: Path, devices: Sequence[str] = ("cpu", "cpu"), shards: int = 4
-) -> list[int]:
-    """Run the task on shards of 10 units; returns what was reported."""
-    reported: list[int] = []
-    NamedDevices(devices).run(shards_of(task, folder, shards, reported.append))
-    return reported
-
-
-def children() -> list[psutil.Process]:
-    """Return the workers of this process; the resource tracker stays until the end."""
-    found = psutil.Process().children(recursive=True)
-    return [child for child in found if "resource_tracker" not in " ".join(child.cmdline())]
+from bitextmine.machine import PROGRAM_BYTES, Limits, Resources
 
 
 @pytest.mark.parametrize("devices", [("cpu",), ("cpu", "cpu"), ("cuda:0", "cuda:1", "cpu")])
@@ -82,6 +61,20 @@ def test_there_are_never_more_workers_than_tasks(folder: Path) -> None:
     assert [(device, shard) for device, _, shard in noted(folder)] == [("a", "0")]
 
 
+def test_devices_share_the_machine(folder: Path) -> None:
+    engine = DevicesEngine(Limits(("cpu", "cpu"), threads=5, memory=4 << 30))
+    share = Resources("cpu", 2, ((4 << 30) - PROGRAM_BYTES) // 2, 2, ("cpu", "cpu"))
+    assert engine.resources("device") == share
+    engine.run(shards_of(device_tasks.note_resources, folder, 2))
+    assert [path.read_text() for path in folder.glob("resources *")] == [repr(share)] * 2
+
+
+def test_a_task_on_the_cpu_has_the_whole_machine() -> None:
+    engine = DevicesEngine(Limits(("cpu", "cpu"), threads=5, memory=4 << 30))
+    whole = Resources("cpu", 5, (4 << 30) - PROGRAM_BYTES, 1, ("cpu", "cpu"))
+    assert engine.resources("cpu") == whole
+
+
 def test_a_task_whose_worker_is_killed_is_tried_once_more(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -95,6 +88,22 @@ def test_a_task_whose_worker_is_killed_is_tried_once_more(
     assert (sum(reported), reported.count(-4)) == (40, 1)
 
 
+def test_the_bar_ends_at_its_sum_though_a_worker_died(folder: Path) -> None:
+    step = Step(
+        name="encode",
+        task=device_tasks.die_once_on_2,
+        arguments=[(folder, shard) for shard in range(4)],
+        units=[10] * 4,
+        on="device",
+        label="encode",
+        unit="sentences",
+    )
+    with watched() as terminal:
+        NamedDevices(["cpu", "cpu"]).run(step)
+    assert (folder / "died").exists()
+    assert " 40.0/40.0 " in terminal.last()
+
+
 def test_a_task_whose_worker_dies_again_ends_the_run(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,21 +112,6 @@ def test_a_task_whose_worker_dies_again_ends_the_run(
     assert "exit code 7" in str(told.value)
     assert "--batch-tokens" in told.value.hint
     assert len(caplog.messages) == 1
-    assert children() == []
-
-
-def test_an_explained_failure_arrives_with_its_hint(folder: Path) -> None:
-    with pytest.raises(EncoderError, match=r"^»cpu« is too small$") as told:
-        run(device_tasks.refuse, folder)
-    assert told.value.hint == "use a 'larger' one"
-    assert children() == []
-
-
-def test_a_bug_arrives_with_the_traceback_of_its_worker(folder: Path) -> None:
-    with pytest.raises(RuntimeError, match="no such tensor") as told:
-        run(device_tasks.blunder, folder)
-    assert "in blunder" in str(told.value)
-    assert "src shard" in str(told.value)
     assert children() == []
 
 
@@ -133,43 +127,6 @@ def test_a_failure_of_one_worker_ends_the_others(folder: Path) -> None:
         )
     assert children() == []
     assert time.monotonic() - started < device_tasks.PATIENCE_S
-
-
-def test_warnings_of_workers_are_told_once_with_their_device(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    run(device_tasks.warn, folder, ["cuda:0", "cuda:1"], shards=1)
-    assert caplog.record_tuples == [
-        ("bitextmine.encode.shards", logging.WARNING, "cuda:0: 3 sentences were cut")
-    ]
-
-
-def test_a_worker_does_not_import_torch_by_itself(folder: Path) -> None:
-    run(device_tasks.note_torch, folder, shards=2)
-    assert [path.read_text() for path in folder.glob("torch *")] == ["False", "False"]
-
-
-def lives(process: psutil.Process) -> bool:
-    """Tell whether a process runs; what has ended may wait long for an init that reaps it."""
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-@contextmanager
-def parent_of(task: Task, folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run the task on two devices in a process group of its own."""
-    command = [sys.executable, "-c", "import device_tasks; device_tasks.main()"]
-    with subprocess.Popen(
-        [*command, task.__name__, str(folder)],
-        env=os.environ | {"PYTHONPATH": str(TESTS)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as parent:
-        yield parent
 
 
 def send_to_group(parent: "subprocess.Popen[str]", number: signal.Signals) -> None:
@@ -222,19 +179,3 @@ def test_a_worker_that_does_not_end_when_told_is_killed(folder: Path) -> None:
         send_to_group(parent, signal.SIGINT)
         assert parent.communicate(timeout=5) == ("", "")
     wait_until(lambda: not any(map(lives, started)), 3.0)
-
-
-def test_workers_end_soon_after_a_parent_that_was_killed(folder: Path) -> None:
-    with parent_of(device_tasks.wait_for_ever, folder) as parent:
-        wait_until(lambda: len(noted(folder)) == 2)
-        started = psutil.Process(parent.pid).children(recursive=True)
-        parent.kill()
-        wait_until(lambda: not any(map(lives, started)), 3.0)
-        assert parent.communicate(timeout=1) == ("", "")
-
-
-def test_what_workers_print_does_not_reach_stdout(folder: Path) -> None:
-    with parent_of(device_tasks.talk, folder) as parent:
-        stdout, stderr = parent.communicate(timeout=10)
-    assert (stdout, stderr.count("loading weights")) == ("", 4)
-    assert parent.returncode == 0

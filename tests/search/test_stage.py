@@ -1,74 +1,23 @@
-"""The search stage over a work directory: blocks, resuming, and what it leaves behind."""
+"""The search stage over a work directory: what is refused, what is found, and what it leaves."""
 
-import resource
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from searched import load_neighbours, search, side_vectors
 
 from bitextmine import MineConfig, machine, mine
-from bitextmine.config import (
-    EncodeConfig,
-    OutputConfig,
-    SearchConfig,
-    SelectConfig,
-    ShardConfig,
-    search_method,
-)
-from bitextmine.counts import shard_sizes
-from bitextmine.encode.vectors import open_vectors
+from bitextmine.config import SearchConfig
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.files import read_json
-from bitextmine.pipeline import encode_workdir, search_workdir, select_workdir, shard_workdir
-from bitextmine.search import grid, panels
+from bitextmine.pipeline import search_workdir
+from bitextmine.search import grid
 from bitextmine.search import stage as search_stage
-from bitextmine.search import tasks as search_tasks
 from bitextmine.search.exact.two_way import two_way_neighbours
-from bitextmine.search.neighbours import Neighbours
-from bitextmine.search.panels import check_neighbours, read_grid, stored_neighbours
-from bitextmine.workdir import SIDES, Side, Workdir
+from bitextmine.workdir import SIDES, Workdir
 
 pytestmark = pytest.mark.usefixtures("toy")
-
-
-@pytest.fixture
-def encoded(tmp_path: Path) -> Workdir:
-    """A work directory of three src and two tgt shards, encoded."""
-    paths = {}
-    for side, words in (("src", 90), ("tgt", 70)):
-        paths[side] = tmp_path / f"{side} 'é'.txt"
-        lines = (f"word{n % 7} word{n % 11} name{n}" for n in range(words))
-        paths[side].write_text("\n".join(lines), "utf-8")
-    workdir = Workdir(tmp_path / 'work "dir"')
-    workdir.create()
-    config = ShardConfig(src=(str(paths["src"]),), tgt=(str(paths["tgt"]),), shard_size=35)
-    shard_workdir(workdir.root, config)
-    encode_workdir(workdir.root, EncodeConfig(model="toy", src_lang="de", tgt_lang="en"))
-    return workdir
-
-
-def search(workdir: Workdir, **flags: Any) -> None:
-    search_workdir(workdir.root, SearchConfig(search="exact", **flags))
-
-
-def load_neighbours(workdir: Workdir, side: Side) -> Neighbours:
-    """All neighbours of a side, row i those of sentence number i."""
-    stored = stored_neighbours(workdir, side)
-    cosines = np.empty((len(stored), stored.k), np.float32)
-    ids = np.empty((len(stored), stored.k), np.int64)
-    for numbers, part in stored.blocks(11):
-        cosines[numbers], ids[numbers] = part.cosines, part.numbers
-    return Neighbours(cosines, ids)
-
-
-def side_vectors(workdir: Workdir, side: Side) -> Any:
-    """All vectors of a side, row i that of sentence number i."""
-    vectors = np.empty((sum(shard_sizes(workdir, side)), open_vectors(workdir).src.dim), np.float16)
-    for shard in range(len(shard_sizes(workdir, side))):
-        files = workdir.shard(side, shard)
-        vectors[np.load(files.numbers)] = np.load(files.embeddings)
-    return vectors
 
 
 @pytest.mark.parametrize("rows", [13, 35, 40, 1000])
@@ -91,72 +40,6 @@ def test_a_finished_search_leaves_the_lists_of_panels_and_no_blocks(encoded: Wor
     search(encoded)
     assert [path.name for path in encoded.grid.parent.iterdir()] == ["grid.json"]
     assert encoded.neighbours("src", 0).exists()
-
-
-def test_blocks_that_are_done_are_not_computed_again(
-    encoded: Workdir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(grid, "CPU_ROWS", 35)
-    tasks: list[tuple[Any, ...]] = []
-    real = search_tasks.search_block
-
-    def dies_in_the_fourth(*task: Any, **where: Any) -> None:
-        tasks.append(task[1:3])
-        if len(tasks) == 4:
-            raise KeyboardInterrupt
-        real(*task, **where)
-
-    monkeypatch.setattr(search_stage, "search_block", dies_in_the_fourth)
-    with pytest.raises(KeyboardInterrupt):
-        search(encoded)
-    begun = {path: path.stat().st_mtime_ns for path in encoded.grid.parent.glob("*.npy")}
-    assert len(begun) == 6  # three blocks, two directions
-    kept: list[Path] = []
-
-    def keeps(workdir: Workdir) -> None:
-        kept.extend(p for p, at in begun.items() if p.stat().st_mtime_ns == at)
-
-    monkeypatch.setattr(search_stage, "search_block", real)
-    monkeypatch.setattr(search_stage, "remove_merged_blocks", keeps)
-    search(encoded)
-    assert sorted(kept) == sorted(begun)
-
-
-def test_with_less_memory_than_before_the_search_begins_anew(
-    encoded: Workdir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def dies(*task: Any, **where: Any) -> None:
-        raise KeyboardInterrupt
-
-    def begun() -> int:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(search_stage, "merge_panel", dies)
-            search(encoded)
-        return len(read_grid(encoded).src)
-
-    assert begun() == 1
-    monkeypatch.setattr(grid, "CPU_ROWS", 30)
-    assert begun() == 1  # the old grid still fits
-    assert not caplog.messages
-    with monkeypatch.context() as patch:
-        patch.setattr(panels, "block_bytes", lambda *sizes, dim, k: 1 << 60)
-        assert begun() == 3
-    assert "begins anew, in smaller blocks" in caplog.text
-    assert len(list(encoded.grid.parent.glob("*.npy"))) == 2 * 3 * 3
-    search(encoded)
-
-
-def test_lists_of_another_grid_are_never_taken(
-    encoded: Workdir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    search(encoded)
-    expected = load_neighbours(encoded, "src")
-    encoded.grid.unlink()
-    monkeypatch.setattr(grid, "CPU_ROWS", 30)
-    search(encoded)
-    found = load_neighbours(encoded, "src")
-    np.testing.assert_array_equal(found.numbers, expected.numbers)
-    assert len(list(encoded.neighbours("src", 0).parent.iterdir())) == 3
 
 
 @pytest.fixture
@@ -193,66 +76,6 @@ def test_a_refused_request_leaves_the_stage_free_for_another(
     assert load_neighbours(encoded, "src").k == 4
 
 
-@pytest.mark.parametrize("side", SIDES)
-def test_lists_that_are_missing_or_changed_are_named_and_found_again(
-    encoded: Workdir, side: Side, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(grid, "CPU_ROWS", 40)
-    search(encoded)
-    expected = load_neighbours(encoded, side)
-    path = encoded.neighbours(side, 1)
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(WorkdirError, match="has changed since the search"):
-        check_neighbours(encoded)
-    path.unlink()
-    with pytest.raises(WorkdirError, match="is missing") as told:
-        check_neighbours(encoded)
-    assert "`bitextmine search` again" in told.value.hint
-    search(encoded)
-    check_neighbours(encoded)
-    np.testing.assert_array_equal(load_neighbours(encoded, side).numbers, expected.numbers)
-
-
-@pytest.mark.parametrize("damaged", ["numbers", "places", "grid"])
-def test_damaged_files_are_told_in_two_lines(encoded: Workdir, damaged: str) -> None:
-    search(encoded)
-    paths = {
-        "numbers": encoded.shard("src", 1).numbers,
-        "places": encoded.places("src"),
-        "grid": encoded.grid,
-    }
-    paths[damaged].write_text("{}", "utf-8")
-    with pytest.raises(WorkdirError, match=paths[damaged].name):
-        select_workdir(encoded.root, SelectConfig(), OutputConfig())
-
-
-def test_more_shards_than_files_may_be_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = tmp_path / "text"
-    text.write_text("\n".join(f"word{n % 7} name{n}" for n in range(150)), "utf-8")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    monkeypatch.setattr(grid, "CPU_ROWS", 2)
-    monkeypatch.setattr(panels, "allow_open_files", lambda: None)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (60, hard))
-    try:
-        mined = mine(
-            MineConfig(
-                src=(str(text),),
-                tgt=(str(text),),
-                model="toy",
-                src_lang="de",
-                tgt_lang="en",
-                shard_size=1,
-            )
-        )
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert mined.n_pairs == 150
-
-
 def test_an_index_finds_what_exact_search_finds_and_is_removed(encoded: Workdir) -> None:
     factory = "IVF4,Flat"
     search_workdir(encoded.root, SearchConfig(search=factory, k=3))
@@ -267,29 +90,6 @@ def test_an_index_finds_what_exact_search_finds_and_is_removed(encoded: Workdir)
         assert not encoded.index(side).exists()
     assert [path.name for path in encoded.grid.parent.iterdir()] == ["grid.json"]
     assert read_json(encoded.method)["src_factory"] == factory
-
-
-@pytest.mark.parametrize("dies_in", ["index_side", "ask_index", "exchange_panel"])
-def test_a_search_with_an_index_goes_on_where_it_died(
-    encoded: Workdir, dies_in: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(grid, "CPU_ROWS", 30)
-    config = SearchConfig(search="IVF4,Flat")
-    real, calls = getattr(search_tasks, dies_in), [0]
-
-    def dies_in_the_second(*task: Any, **where: Any) -> None:
-        calls[0] += 1
-        if calls[0] == 2:
-            raise KeyboardInterrupt
-        real(*task, **where)
-
-    monkeypatch.setattr(search_stage, dies_in, dies_in_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        search_workdir(encoded.root, config)
-    search_workdir(encoded.root, config)
-    lists = load_neighbours(encoded, "src")
-    assert lists.k == 4
-    assert (lists.numbers < 70).all()
 
 
 def test_a_method_that_cannot_be_used_leaves_the_stage_free_for_another(encoded: Workdir) -> None:
@@ -328,14 +128,6 @@ def test_an_index_that_cannot_be_searched_is_told_before_any_work(asked: str) ->
     with pytest.raises(UsageError, match=f"--search {asked}"):
         search_stage.check_search(asked, 64)
     search_stage.check_search("IVF64,PQ8x4fs", None)
-
-
-def test_methods_are_named_in_any_case_and_factories_are_not() -> None:
-    assert [search_method(name) for name in (" IVF", "Exact", "ivf4,Flat")] == [
-        "ivf", "exact", "ivf4,Flat",
-    ]  # fmt: skip
-    with pytest.raises(UsageError, match="--search is ''"):
-        SearchConfig(search="")
 
 
 def test_an_index_that_is_too_large_is_told_before_encoding(tmp_path: Path) -> None:

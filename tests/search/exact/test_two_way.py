@@ -17,10 +17,9 @@ from brute_force import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitextmine.arrays import Floats, Halfs, Ids
+from bitextmine.arrays import Halfs
 from bitextmine.errors import EncoderError
 from bitextmine.search.exact.precision import GemmName
-from bitextmine.search.exact.side import SearchSide, pair_cosines
 from bitextmine.search.exact.two_way import CpuTuning, two_way_neighbours
 from bitextmine.search.neighbours import Neighbours
 
@@ -134,23 +133,6 @@ def test_lengths_other_than_one_do_not_matter(gemm: GemmName) -> None:
     src, tgt = clustered(200, 300, 24)
     lengths = np.linspace(0.01, 1.9, 300)[:, None]
     assert_brute_force((src, (tgt * lengths).astype(np.float16)), 5, gemm)
-
-
-@pytest.mark.parametrize("gemm", GEMMS)
-def test_ties_do_not_cost_a_look_at_every_pair(
-    gemm: GemmName, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    n_scored: list[int] = []
-
-    def count(own: SearchSide, rows: Ids, other: SearchSide, candidates: Ids) -> Floats:
-        n_scored.append(len(rows))
-        return pair_cosines(own, rows, other, candidates)
-
-    monkeypatch.setattr("bitextmine.search.exact.proof.pair_cosines", count)
-    src = np.tile(unit(np.ones((1, 16))), (1000, 1))
-    fwd, bwd = search(src, src, k=4, gemm=gemm)
-    assert fwd.numbers.tolist() == bwd.numbers.tolist() == [[0, 1, 2, 3]] * 1000
-    assert sum(n_scored) < 100_000  # of a million pairs
 
 
 def test_empty_sides_have_no_neighbours() -> None:
