@@ -64,6 +64,7 @@ def test_a_frame_of_metadata_may_come_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "xz", "bzip2"])
+@pytest.mark.alone
 def test_a_small_file_that_unpacks_to_much_is_read_in_pieces(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "f"
     path.write_bytes(COMPRESSORS[kind]((b"x" * 99 + b"\n") * 600_000))

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 LIMIT = 185 * MIB  # of address space, beyond what the program takes before it reads a sentence
 SCRIPT = Path(__file__).with_name("mine_within.py")

@@ -11,6 +11,8 @@ from device_tasks import noted, wait_until
 
 from bitextmine.errors import EncoderError
 
+pytestmark = pytest.mark.alone
+
 
 def test_an_explained_failure_arrives_with_its_hint(folder: Path) -> None:
     with pytest.raises(EncoderError, match=r"^»cpu« is too small$") as told:

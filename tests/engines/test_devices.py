@@ -19,6 +19,8 @@ from bitextmine.engines.engine import Step
 from bitextmine.errors import EncoderError
 from bitextmine.machine import PROGRAM_BYTES, Limits, Resources
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("devices", [("cpu",), ("cpu", "cpu"), ("cuda:0", "cuda:1", "cpu")])
 def test_every_task_is_done_once_and_every_unit_reported(

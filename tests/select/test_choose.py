@@ -401,6 +401,7 @@ except MemoryError:
 """
 
 
+@pytest.mark.alone
 def test_memory_is_bounded_where_selection_in_memory_has_too_little(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for name in ("fwd.npy", "bwd.npy"):

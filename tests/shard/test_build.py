@@ -108,6 +108,7 @@ def test_ids_numbers_and_texts_are_the_same_for_any_shard_size_and_memory(
         assert side_counts(other, "src") == side_counts(plain, "src")
 
 
+@pytest.mark.alone
 def test_copies_of_one_sentence_cost_no_text(tmp_path: Path) -> None:
     workdir, _config = sharded(tmp_path / "a", ("y" * 1000 + "\n") * 20_000)
     (workdir.shard("src", 0).done).unlink()
@@ -118,6 +119,7 @@ def test_copies_of_one_sentence_cost_no_text(tmp_path: Path) -> None:
     assert peak < 28 << 20  # one frame of 20 MB, not 20,000 strings beside it
 
 
+@pytest.mark.alone
 def test_a_shard_takes_little_more_memory_than_its_text(tmp_path: Path) -> None:
     n = 20_000
     content = "".join(f"{number} {'word ' * 20}\n" for number in range(n))
