@@ -1,8 +1,10 @@
-"""Threads share out blocks: each is done once, on one core, and an error ends all of them."""
+"""Threads share out blocks: each is done once, on one core, and an interrupt ends all of them."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
-from itertools import chain, count
+from itertools import chain
 
 import pytest
 import torch
@@ -41,14 +43,30 @@ def test_each_worker_computes_on_one_core_and_the_caller_on_as_many_as_before() 
         torch.set_num_threads(before)
 
 
-def test_an_error_ends_the_others_with_the_item_in_hand() -> None:
+def test_an_error_of_a_worker_reaches_the_caller() -> None:
     def fail_at_50(items: Iterator[int]) -> None:
         for item in items:
             if item == 50:
                 raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        share_out(count(), fail_at_50, 3)
+        share_out(range(100), fail_at_50, 3)
+
+
+def test_after_an_interrupt_every_worker_ends_with_the_item_in_hand() -> None:
+    done: list[int] = []
+
+    def interrupt_at_10(items: Iterator[int]) -> None:
+        for item in items:
+            if item == 10:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.01)
+            done.append(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        share_out(range(500), interrupt_at_10, 3)
+    assert len(done) < 250
+    assert sorted(done) == list(range(len(done)))
 
 
 def test_an_interrupt_while_items_are_made_reaches_the_caller() -> None:

@@ -21,45 +21,17 @@ from brute_force import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from on_device import MANY, SMALLEST, assert_brute_force, search
 
 from bitextmine.arrays import Stored
 from bitextmine.errors import EncoderError, UsageError
 from bitextmine.search.exact.proof import unpack_neighbours
 from bitextmine.search.exact.side import SearchSide
 from bitextmine.search.exact.two_way import two_way_neighbours
-from bitextmine.search.gpu import device_lists as lists
 from bitextmine.search.gpu.device_rows import DeviceRows
 from bitextmine.search.gpu.device_search import search_on_device
 from bitextmine.search.gpu.kernels import PLAIN
 from bitextmine.search.gpu.sizes import Sizes
-from bitextmine.search.neighbours import Neighbours
-
-SMALLEST = Sizes(128, 128, 128)
-MANY = Sizes(384, 128, 256)
-
-
-def search(
-    src: Stored,
-    tgt: Stored,
-    k: int,
-    sizes: Sizes | None = MANY,
-    progress: Callable[[int], object] = lambda n_pairs: None,
-) -> tuple[Neighbours, Neighbours]:
-    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
-    sides = (
-        SearchSide.arrange(src, src_numbers, name="src"),
-        SearchSide.arrange(tgt, tgt_numbers, name="tgt"),
-    )
-    fwd, bwd = search_on_device(*sides, k, "cpu", sizes=sizes, progress=progress)
-    return unpack_neighbours(fwd, *sides), unpack_neighbours(bwd, *sides[::-1])
-
-
-def assert_brute_force(src: Stored, tgt: Stored, k: int, sizes: Sizes | None = MANY) -> None:
-    """Compare both ways with brute force."""
-    src_numbers, tgt_numbers = scattered_numbers(src, tgt)
-    fwd, bwd = search(src, tgt, k, sizes)
-    assert_same(fwd, brute_force(src, tgt, tgt_numbers, k))
-    assert_same(bwd, brute_force(tgt, src, src_numbers, k))
 
 
 @pytest.mark.parametrize("sizes", [None, SMALLEST, MANY])
@@ -143,18 +115,6 @@ def test_lengths_other_than_one_do_not_matter() -> None:
     assert_brute_force(src, tgt, 5)
 
 
-def test_rows_may_have_more_candidates_than_are_added_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lists, "_PENDING_A_ROW", 3)
-    monkeypatch.setattr(lists, "_PENDING_IN_ALL", 3)
-    monkeypatch.setattr("bitextmine.search.gpu.block._PIECE_SCORES", 1 << 12)
-    monkeypatch.setattr("bitextmine.search.gpu.block._LEAST_PIECE_SCORES", 128)
-    src, tgt = clustered(150, 300, 16)
-    tgt[20:200] = tgt[3]
-    assert_brute_force(src, tgt, 4, SMALLEST)
-
-
 def test_garbage_beyond_the_rows_is_never_found(monkeypatch: pytest.MonkeyPatch) -> None:
     allocate = DeviceRows.allocate
 
@@ -165,13 +125,6 @@ def test_garbage_beyond_the_rows_is_never_found(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(DeviceRows, "allocate", filled)
     assert_brute_force(*clustered(130, 259, 13), 4, SMALLEST)
-
-
-def test_progress_counts_every_pair() -> None:
-    n_pairs: list[int] = []
-    search(*clustered(300, 500, 8), 2, MANY, n_pairs.append)
-    assert sum(n_pairs) == 300 * 500
-    assert len(n_pairs) == 3 * 2
 
 
 @pytest.mark.parametrize(("n", "m"), [(600, 200), (200, 600)])
