@@ -215,6 +215,19 @@ def test_lists_that_are_missing_or_changed_are_named_and_found_again(
     np.testing.assert_array_equal(load_neighbours(encoded, side).numbers, expected.numbers)
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_vectors_that_are_gone_are_told_with_what_makes_them_again(
+    encoded: Workdir, side: Side
+) -> None:
+    encoded.shard(side, 0).embeddings.unlink()
+    with pytest.raises(WorkdirError, match=r"embeddings\.npy cannot be read") as told:
+        search(encoded)
+    assert "encode again in the same --workdir" in told.value.hint
+    encoded.shard(side, 0).encoded.unlink()
+    encode_workdir(encoded.root, EncodeConfig(model="toy", src_lang="de", tgt_lang="en"))
+    search(encoded)
+
+
 @pytest.mark.parametrize("damaged", ["numbers", "places", "grid"])
 def test_damaged_files_are_told_in_two_lines(encoded: Workdir, damaged: str) -> None:
     search(encoded)
