@@ -100,12 +100,17 @@ def _machine() -> str:
 
 
 def _started(process: int) -> str:
-    """Return when a process of this machine was started, in clock ticks; "" if there is none."""
+    """Return when a process of this machine was started, in clock ticks; "" if there is none.
+
+    One that has ended is no process any more, though it stays listed until its parent asks.
+    """
     try:
         stat = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]  # field 22; a program's name may hold anything
+    known = stat.rpartition(")")[2].split()  # from field 3 on; a program's name may hold anything
+    state, start = known[0], known[19]
+    return "" if state in "ZX" else start
 
 
 def _umask() -> int:

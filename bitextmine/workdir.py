@@ -379,8 +379,16 @@ class Workdir:
             yield
 
     def remove_leftovers(self) -> None:
-        """Remove temporary files whose owners have gone; those of living processes stay."""
-        for leftover in self.root.rglob(".*.tmp"):
+        """Remove temporary files whose owners have gone; those of living processes stay.
+
+        Attempts at a shard that is not encoded yet stay too, since others begin with their rows.
+        """
+        leftovers = [*self.root.rglob(".*.tmp")]
+        for folder in self.root.glob("*/shards/*"):
+            files = ShardFiles(folder)
+            if files.encoded.exists():
+                leftovers += files.leftovers()
+        for leftover in leftovers:
             if is_abandoned(leftover):
                 leftover.unlink(missing_ok=True)
 

@@ -2,13 +2,15 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bitextmine.errors import OutputError
-from bitextmine.files import Scratch, atomic_write
+from bitextmine.files import Scratch, atomic_write, is_abandoned
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -50,6 +52,22 @@ def test_a_missing_folder_is_explained(tmp_path: Path) -> None:
     ):
         pass
     assert "create the folder" in failure.value.hint
+
+
+def test_a_file_is_abandoned_as_soon_as_its_owner_has_ended(tmp_path: Path) -> None:
+    begin = "import sys\nfrom pathlib import Path\nfrom bitextmine.files import this_attempt\n"
+    begin += "path = Path(sys.argv[1], this_attempt())\npath.touch()\nprint(path, flush=True)\n"
+    begin += "input()\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", begin, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        path = Path(owner.stdout.readline().decode().rstrip("\n"))
+        assert not is_abandoned(path)
+        owner.kill()
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)  # it stays listed, as a zombie
+        assert is_abandoned(path)
+    assert is_abandoned(path)
 
 
 def test_arrays_are_zero_and_keep_what_is_written(tmp_path: Path) -> None:

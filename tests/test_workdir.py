@@ -91,6 +91,21 @@ def test_leftovers_of_another_machine_go_when_nobody_can_be_writing_them(tmp_pat
         assert not leftover.exists()
 
 
+def test_attempts_at_a_shard_stay_until_it_is_encoded(tmp_path: Path) -> None:
+    with opened_workdir(tmp_path / "w", make=True) as workdir:
+        files = workdir.shard("src", 0)
+        files.folder.mkdir()
+        attempt = "another-node-f00~4711~12345"
+        for path in (files.part(attempt), files.progress(attempt)):
+            path.write_bytes(b"{}")
+            os.utime(path, (path.stat().st_mtime - ABANDONED_S - 1,) * 2)
+    with opened_workdir(tmp_path / "w", make=True):
+        assert len(files.leftovers()) == 2
+        files.encoded.write_text("{}", "utf-8")
+    with opened_workdir(tmp_path / "w", make=True):
+        assert files.leftovers() == []
+
+
 def test_two_runs_cannot_share_a_work_directory(tmp_path: Path) -> None:
     root = tmp_path / "w"
     hold = "import sys\nfrom pathlib import Path\nfrom bitextmine.workdir import opened_workdir\n"

@@ -14,11 +14,12 @@ import os
 import shutil
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 from bitextmine.arrays import Stored
 from bitextmine.encode.row_format import RowFormat
-from bitextmine.errors import OutputError
+from bitextmine.errors import OutputError, WorkdirError
 from bitextmine.files import (
     explained_write,
     fingerprint,
@@ -151,12 +152,15 @@ class Attempt(AbstractContextManager["Attempt"]):
 
     def _noted(self, name: str) -> EncodedRows:
         """Return how far an attempt came, as far as its rows are really there."""
-        path, part = self._files.progress(name), self._files.part(name)
-        if not (path.exists() and part.exists()):
+        known = _read_note(self._files.progress(name))
+        if not known:
             return EncodedRows()
-        known = read_json(path)
         done = EncodedRows(**{item.name: known[item.name] for item in fields(EncodedRows)})
-        return done if part.stat().st_size >= self._bytes(done.rows) else EncodedRows()
+        try:
+            size = self._files.part(name).stat().st_size
+        except FileNotFoundError:
+            return EncodedRows()
+        return done if size >= self._bytes(done.rows) else EncodedRows()
 
     def _copied(self, name: str, noted: EncodedRows) -> bool:
         """Copy the file of another attempt, which may still grow, or go at any moment."""
@@ -182,12 +186,22 @@ class Attempt(AbstractContextManager["Attempt"]):
         return b"\x93NUMPY\x01\x00" + (room + 1).to_bytes(2, "little") + text.ljust(room) + b"\n"
 
 
+def _read_note(path: Path) -> dict[str, Any]:
+    """Read what an attempt has noted; nothing if it has just ended, or never noted anything."""
+    try:
+        return read_json(path)
+    except WorkdirError:
+        if path.exists():
+            raise
+        return {}
+
+
 def note_renamed(files: ShardFiles) -> None:
     """Finish what an attempt began that was killed between its rename and the last note."""
     if files.encoded.exists() or not files.embeddings.exists():
         return
     for name in files.attempts():
-        known = read_json(files.progress(name))
+        known = _read_note(files.progress(name))
         if "checksum" in known and is_unchanged(files.embeddings, known):
             write_json(files.encoded, known)
             return

@@ -11,6 +11,8 @@ that was done before. The sample's sentences and vectors go when the matrix is t
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from bitextmine.counts import count_shards, side_counts
 from bitextmine.encode.row_format import RowFormat, RowMaker, damaged_projection, plain_rows
 from bitextmine.encode.shards import encode_sentences
 from bitextmine.encoders.spec import EncoderSpec
-from bitextmine.errors import EncoderError, UsageError
+from bitextmine.errors import BitextmineError, EncoderError, UsageError
 from bitextmine.files import atomic_write, explained_write, read_json, write_json
 from bitextmine.machine import Resources, single_threaded_workers
 from bitextmine.progress import Advance
@@ -83,7 +85,8 @@ def draw_sample(
     workdir = Workdir(root)
     files = workdir.sample(side)
     if not files.offsets.exists():
-        _save_texts(files, Sentences(workdir, side).sample(form.sample, form.seed))
+        with _unless_fitted(workdir):
+            _save_texts(files, Sentences(workdir, side).sample(form.sample, form.seed))
 
 
 def encode_sample(
@@ -103,8 +106,25 @@ def encode_sample(
     BitextmineError
         As for `encode_shard`.
     """
-    rows = RowMaker(plain_rows(spec.info))
-    encode_sentences(Workdir(root).sample(side), spec, rows, resources, advance)
+    workdir, rows = Workdir(root), RowMaker(plain_rows(spec.info))
+    with _unless_fitted(workdir):
+        encode_sentences(workdir.sample(side), spec, rows, resources, advance)
+
+
+@contextmanager
+def _unless_fitted(workdir: Workdir) -> Iterator[None]:
+    """Let work at the sample fail where a twin has fitted the projection, and removed the sample.
+
+    Raises
+    ------
+    BitextmineError
+        What went wrong, if there is no projection.
+    """
+    try:
+        yield
+    except (BitextmineError, FileNotFoundError):
+        if not workdir.projection.exists():
+            raise
 
 
 def fit_projection(root: Path, form: RowFormat, *, resources: Resources, advance: Advance) -> None:

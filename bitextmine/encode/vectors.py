@@ -4,7 +4,7 @@ import numpy as np
 
 from bitextmine.counts import count_shards, shard_sizes
 from bitextmine.errors import WorkdirError
-from bitextmine.files import is_unchanged, map_array, read_json
+from bitextmine.files import is_unchanged, read_json
 from bitextmine.workdir import SIDES, ShardFiles, Side, Sides, Workdir
 
 
@@ -28,8 +28,8 @@ class Vectors:
 
     @property
     def dim(self) -> int:
-        """Numbers a vector has."""
-        return int(map_array(self._shards[0].embeddings).shape[1])
+        """Numbers a vector has, as was noted when it was written."""
+        return int(read_json(self._shards[0].encoded)["dim"])
 
     def check(self) -> None:
         """Refuse vectors that are not those which were written.

@@ -16,7 +16,7 @@ import zstandard
 from bitextmine.compression import open_input
 from bitextmine.config import STDIN, ShardConfig
 from bitextmine.errors import WorkdirError
-from bitextmine.files import atomic_write, checksum, is_unchanged, read_json, write_json
+from bitextmine.files import atomic_write, checksum, read_json, write_json
 from bitextmine.machine import Resources
 from bitextmine.progress import Advance
 from bitextmine.shard.buckets import BUCKET_BITS, BUCKETS, BucketWriter
@@ -173,9 +173,11 @@ def _checksum(path: str) -> str:
 
 def _refuse_changed_input(path: str, done: dict[str, Any]) -> None:
     """Same size and time is the same file; else its content decides."""
-    here = path != STDIN and Path(path).exists()
-    same = is_unchanged(Path(path), done) if here else _checksum(path) == done["checksum"]
-    if not same:
+    if path != STDIN and Path(path).exists():
+        stat = Path(path).stat()
+        if (stat.st_size, stat.st_mtime_ns) == (done["bytes"], done["mtime_ns"]):
+            return
+    if _checksum(path) != done["checksum"]:  # which explains a file that cannot be read
         raise WorkdirError(
             f"{path} has changed since this work directory read it",
             hint="use another --workdir for the new content",

@@ -2,7 +2,7 @@
 
 import logging
 
-from bitextmine.config import ShardConfig, settings_of
+from bitextmine.config import STDIN, ShardConfig, settings_of
 from bitextmine.counts import count_shards, side_counts
 from bitextmine.engines.engine import Step
 from bitextmine.runcard import Run
@@ -51,7 +51,8 @@ def _shard_side(run: Run, side: Side, config: ShardConfig) -> None:
             name="split",
             task=split_file,
             arguments=[(root, side, file, config) for file in range(len(paths))],
-            units=[input_bytes(path) for path in paths],
+            # How long stdin is, nobody knows, so with it there is no end of the bar.
+            units=[] if STDIN in paths else [input_bytes(path) for path in paths],
             label=f"read {side}",
             unit="B",
             describe=lambda task: f"reading {task[1]} file {task[2]}",

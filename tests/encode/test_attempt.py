@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,13 +14,14 @@ from sharded import sharded
 from toy import ToyEncoder
 
 from bitextmine.arrays import Stored
-from bitextmine.encode.attempt import Attempt
+from bitextmine.encode import attempt
+from bitextmine.encode.attempt import Attempt, note_renamed
 from bitextmine.encode.row_format import RowFormat
 from bitextmine.encode.shards import encode_shard
 from bitextmine.encode.vectors import check_embeddings
 from bitextmine.encoders.base import Encoded
 from bitextmine.errors import OutputError
-from bitextmine.files import ABANDONED_S, this_attempt
+from bitextmine.files import ABANDONED_S, read_json, this_attempt
 from bitextmine.workdir import ShardFiles
 
 N = 60
@@ -42,8 +45,8 @@ def whole(files: ShardFiles) -> bytes:
     """Return what the finished file must hold."""
     expected = ToyEncoder().encode([f"sentence number {n}" for n in range(N)]).embeddings
     units = expected / np.linalg.norm(expected, axis=1)[:, None]
-    with Attempt(files, N, FORM) as attempt:
-        header = attempt._header()
+    with Attempt(files, N, FORM) as begun:
+        header = begun._header()
         files.part(this_attempt()).unlink()
     rows: bytes = units.astype(np.float16).tobytes()
     return header + rows
@@ -60,10 +63,10 @@ def test_twins_without_locks_give_the_same_bytes(files: ShardFiles, apart: float
 
 def begin_elsewhere(files: ShardFiles, rows: int) -> None:
     """Leave the first rows of an attempt of another machine, and half a chunk more."""
-    with Attempt(files, N, FORM) as attempt:
+    with Attempt(files, N, FORM) as begun:
         found = ToyEncoder().encode([f"sentence number {n}" for n in range(N)]).embeddings
         units = (found / np.linalg.norm(found, axis=1)[:, None]).astype(np.float16)
-        attempt.add(units[:rows], 0, 0)
+        begun.add(units[:rows], 0, 0)
     own = this_attempt()
     with files.part(own).open("ab") as part:
         part.write(units[rows : rows + 2].tobytes()[:-7])
@@ -100,6 +103,35 @@ def test_rows_of_another_attempt_are_taken_over(
     encode_shard(root_of(files), "src", 0, twins.SPEC, **here())
     assert files.embeddings.read_bytes() == expected
     assert counted.count == N - rows
+
+
+@pytest.mark.parametrize("gone", ["part", "progress"])
+def test_an_attempt_that_ends_while_it_is_looked_at_is_passed_over(
+    files: ShardFiles, counted: Counted, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    expected = whole(files)
+    begin_elsewhere(files, 20)
+
+    def ending(path: Path) -> dict[str, Any]:
+        if gone == "progress" and path == files.progress(ELSEWHERE):
+            path.unlink(missing_ok=True)
+        known = read_json(path)
+        files.part(ELSEWHERE).unlink(missing_ok=True)
+        return known
+
+    monkeypatch.setattr(attempt, "read_json", ending)
+    encode_shard(root_of(files), "src", 0, twins.SPEC, **here())
+    assert files.embeddings.read_bytes() == expected
+    assert counted.count == N
+
+
+def test_a_note_that_goes_while_the_renamed_file_is_looked_at_is_passed_over(
+    files: ShardFiles,
+) -> None:
+    files.embeddings.write_bytes(b"theirs")
+    with patch.object(ShardFiles, "attempts", lambda self: [ELSEWHERE]):
+        note_renamed(files)
+    assert not files.encoded.exists()
 
 
 def test_files_of_another_machine_stay_until_nobody_can_be_writing_them(

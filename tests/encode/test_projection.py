@@ -24,7 +24,7 @@ from bitextmine.encode import stage as encode_stage
 from bitextmine.encode.choice import ModelChoice
 from bitextmine.encode.projection import principal_axes, projection_notes, rotation, second_moments
 from bitextmine.encoders.base import Encoded
-from bitextmine.errors import EncoderError, UsageError, WorkdirError
+from bitextmine.errors import EncoderError, OutputError, UsageError, WorkdirError
 from bitextmine.pipeline import encode_workdir, shard_workdir
 from bitextmine.workdir import SIDES, Side, Workdir
 
@@ -256,6 +256,40 @@ def test_a_projection_that_went_is_not_fitted_again(
     work.projection.unlink()
     with pytest.raises(WorkdirError, match="it is missing, and vectors were made with it"):
         encoded(corpus, tmp_path / "work", dim=9)
+
+
+def test_a_sample_that_a_twin_has_done_with_is_not_needed(
+    corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags: dict[str, Any] = {"dim": 10, "store": "int8"}
+    plain = encoded(corpus, tmp_path / "plain", **flags)
+    workdir, config = sharded(corpus, tmp_path / "twins", **flags)
+    encode = ToyEncoder.encode
+
+    def overtaken(self: ToyEncoder, sentences: Sequence[str]) -> Encoded:
+        shutil.copy(plain.projection, workdir.projection)
+        for side in SIDES:
+            shutil.rmtree(workdir.sample(side).folder, ignore_errors=True)
+        return encode(self, sentences)
+
+    monkeypatch.setattr(ToyEncoder, "encode", overtaken)
+    encode_workdir(workdir.root, config)
+    assert bits(workdir) == bits(plain)
+
+
+def test_a_sample_that_went_without_a_projection_is_an_error(
+    corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir, config = sharded(corpus, tmp_path / "work", dim=10)
+    encode = ToyEncoder.encode
+
+    def robbed(self: ToyEncoder, sentences: Sequence[str]) -> Encoded:
+        shutil.rmtree(workdir.sample("src").folder)
+        return encode(self, sentences)
+
+    monkeypatch.setattr(ToyEncoder, "encode", robbed)
+    with pytest.raises(OutputError, match="sample"):
+        encode_workdir(workdir.root, config)
 
 
 def test_a_sample_without_a_usable_vector_is_refused(

@@ -8,14 +8,14 @@ import pytest
 from searched import load_neighbours, search, side_vectors
 
 from bitextmine import MineConfig, machine, mine
-from bitextmine.config import SearchConfig
+from bitextmine.config import EncodeConfig, SearchConfig
 from bitextmine.errors import UsageError, WorkdirError
 from bitextmine.files import read_json
-from bitextmine.pipeline import search_workdir
+from bitextmine.pipeline import encode_workdir, search_workdir
 from bitextmine.search import grid
 from bitextmine.search import stage as search_stage
 from bitextmine.search.exact.two_way import two_way_neighbours
-from bitextmine.workdir import SIDES, Workdir
+from bitextmine.workdir import SIDES, Side, Workdir
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -74,6 +74,19 @@ def test_a_refused_request_leaves_the_stage_free_for_another(
         search(encoded, k=64, memory=budget_of_one_byte)
     search(encoded, k=4)
     assert load_neighbours(encoded, "src").k == 4
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_vectors_that_are_gone_are_told_with_what_makes_them_again(
+    encoded: Workdir, side: Side
+) -> None:
+    encoded.shard(side, 0).embeddings.unlink()
+    with pytest.raises(WorkdirError, match=r"embeddings\.npy cannot be read") as told:
+        search(encoded)
+    assert "encode again in the same --workdir" in told.value.hint
+    encoded.shard(side, 0).encoded.unlink()
+    encode_workdir(encoded.root, EncodeConfig(model="toy", src_lang="de", tgt_lang="en"))
+    search(encoded)
 
 
 def test_an_index_finds_what_exact_search_finds_and_is_removed(encoded: Workdir) -> None:

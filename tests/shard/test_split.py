@@ -1,7 +1,10 @@
 """Lines of a file go into buckets or among the rejects, and an input must stay what it was."""
 
+import errno
+import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from sharded import sharded, written
 
 from bitextmine.counts import reject_records
-from bitextmine.errors import WorkdirError
+from bitextmine.errors import InputError, WorkdirError
 from bitextmine.files import read_json
 from bitextmine.shard import buckets
 from bitextmine.shard.buckets import BUCKETS, BucketReader
@@ -100,4 +103,22 @@ def test_an_input_that_changed_is_refused_and_one_only_touched_is_not(tmp_path: 
     split_file(workdir.root, "src", 0, config, **here())
     path.write_bytes(b"x\nz\n")
     with pytest.raises(WorkdirError, match="has changed since"):
+        split_file(workdir.root, "src", 0, config, **here())
+
+
+def test_an_input_that_cannot_be_read_again_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir, config = sharded(tmp_path / "a", "x\ny\n")
+    path = Path(config.src[0])
+    path.write_bytes(b"x\ny\n")  # new time, same content
+    usual = Path.open
+
+    def refuse(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return usual(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match="permission denied"):
         split_file(workdir.root, "src", 0, config, **here())

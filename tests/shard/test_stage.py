@@ -8,9 +8,12 @@ from here import NotingEngine, run_over
 
 from bitextmine.config import ShardConfig
 from bitextmine.counts import count_shards
+from bitextmine.engines.devices import DevicesEngine
+from bitextmine.engines.engine import Step
 from bitextmine.errors import InputError, WorkdirError
 from bitextmine.shard import stage as shard_stage
 from bitextmine.shard.sentences import Sentences, open_sentences
+from bitextmine.shard.split import input_bytes
 from bitextmine.shard.stage import shard
 from bitextmine.workdir import SIDES, Sides, Workdir
 
@@ -106,3 +109,26 @@ def test_a_side_without_any_sentence_is_refused(tmp_path: Path, config: ShardCon
     with pytest.raises(InputError, match="tgt"):
         sharded(tmp_path / "work", config)
     assert not Workdir(tmp_path / "work").done("shard").exists()
+
+
+@pytest.mark.parametrize("stdin", [False, True])
+def test_bytes_to_read_are_told_unless_stdin_is_among_the_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stdin: bool
+) -> None:
+    text = tmp_path / "text"
+    text.write_text("one\ntwo\n", "utf-8")
+    src = (str(text), "-") if stdin else (str(text), str(text))
+    told: list[tuple[int, ...]] = []
+
+    class Stopped(BaseException):
+        """Ends the stage after its first step."""
+
+    def note(self: DevicesEngine, step: Step) -> None:
+        told.append(tuple(step.units))
+        raise Stopped
+
+    monkeypatch.setattr(DevicesEngine, "run", note)
+    config = ShardConfig(src=src, tgt=(str(text),))
+    with pytest.raises(Stopped), run_over(tmp_path / "work", config, make=True) as run:
+        shard(run, config)
+    assert told == [() if stdin else (input_bytes(str(text)),) * 2]
