@@ -1,7 +1,7 @@
 """Threads that share out blocks, each computing its own on one core."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -44,8 +44,9 @@ def share_out(
     with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as threads:
         running = [threads.submit(work, iter(shared)) for _ in range(n_workers)]
         try:
-            for worker in running:
-                worker.result()
+            wait(running, return_when=FIRST_EXCEPTION)
         finally:
             shared.stop()  # after an error or an interrupt the others end with their block
     torch.set_num_threads(n_threads)  # parts of torch take a worker's 1 for everyone
+    for worker in running:
+        worker.result()
