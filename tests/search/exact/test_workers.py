@@ -53,6 +53,21 @@ def test_an_error_of_a_worker_reaches_the_caller() -> None:
         share_out(range(100), fail_at_50, 3)
 
 
+def test_after_an_error_the_others_end_with_the_item_in_hand() -> None:
+    done: list[int] = []
+
+    def fail_at_10(items: Iterator[int]) -> None:
+        for item in items:
+            if item == 10:
+                raise OSError("the disk is gone")
+            time.sleep(0.001)
+            done.append(item)
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        share_out(range(20_000), fail_at_10, 3)
+    assert len(done) < 10_000
+
+
 def test_after_an_interrupt_every_worker_ends_with_the_item_in_hand() -> None:
     done: list[int] = []
 
