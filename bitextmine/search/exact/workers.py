@@ -42,8 +42,8 @@ def share_out(
     n_threads = torch.get_num_threads()
     shared = _Shared(items)
     with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as threads:
-        running = [threads.submit(work, iter(shared)) for _ in range(n_workers)]
         try:
+            running = [threads.submit(work, iter(shared)) for _ in range(n_workers)]
             wait(running, return_when=FIRST_EXCEPTION)
         finally:
             shared.stop()  # after an error or an interrupt the others end with their block
