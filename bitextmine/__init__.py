@@ -32,4 +32,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "mine":
+        from bitextmine.models import let_models_be_made
+
+        let_models_be_made()
     return getattr(import_module(_LATE[name]), name)

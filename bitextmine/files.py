@@ -84,9 +84,10 @@ def is_abandoned(path: Path) -> bool:
     A process of another machine cannot be asked; its file counts as abandoned when it was not
     written to for `ABANDONED_S`.
     """
-    found = _ATTEMPT.search(path.name)
-    if found and found["machine"] == _machine():
-        return _started(int(found["process"])) != found["start"]
+    # The last one: a file that belongs to an attempt may have a temporary sibling of its own.
+    found = [*_ATTEMPT.finditer(path.name)][-1:]
+    if found and found[0]["machine"] == _machine():
+        return _started(int(found[0]["process"])) != found[0]["start"]
     try:
         return time.time() - path.stat().st_mtime > ABANDONED_S
     except OSError:
@@ -94,9 +95,10 @@ def is_abandoned(path: Path) -> bool:
 
 
 def _machine() -> str:
-    """Name what a process number belongs to: the node, and the namespace of its processes."""
+    """Name what a process number belongs to: the node since its start, and a namespace there."""
     node = re.sub(r"[^A-Za-z0-9-]", "-", os.uname().nodename)[:40]
-    return f"{node}-{Path('/proc/self/ns/pid').stat().st_ino:x}"
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")[:8]
+    return f"{node}-{boot}-{Path('/proc/self/ns/pid').stat().st_ino:x}"
 
 
 def _started(process: int) -> str:
@@ -207,7 +209,7 @@ def map_array(path: Path) -> NDArray[Any]:
     return array
 
 
-ABANDONED_S = 3600.0  # no chunk of work and no single file takes as long to write
+ABANDONED_S = 86_400.0  # a file of rejects may wait for hours for its next line
 
 _NAME_BYTES = 80  # of a file's name kept in that of its temporary sibling
 _ATTEMPT = re.compile(r"(?P<machine>[A-Za-z0-9-]+)~(?P<process>\d+)~(?P<start>\d+)")

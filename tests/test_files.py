@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bitextmine.errors import OutputError
-from bitextmine.files import Scratch, atomic_write, is_abandoned
+from bitextmine.files import Scratch, atomic_write, is_abandoned, this_attempt
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -95,3 +95,18 @@ def test_a_full_disk_is_told_when_room_is_made(
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with Scratch(tmp_path / "missing") as scratch, pytest.raises(OutputError, match="no such file"):
         scratch.file()
+
+
+def test_the_last_attempt_in_a_name_owns_the_file(tmp_path: Path) -> None:
+    mine, other = this_attempt(), this_attempt().rpartition("~")[0] + "~1"
+    assert not is_abandoned(tmp_path / f".encoding.{other}.json.{mine}.x1.tmp")
+    assert is_abandoned(tmp_path / f".encoding.{mine}.json.{other}.x1.tmp")
+
+
+def test_a_long_name_has_a_temporary_sibling_that_tells_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / ("語" * 84)  # 252 bytes, as many as a name may have, nearly
+    with atomic_write(path) as file:
+        (sibling,) = tmp_path.iterdir()
+        assert not is_abandoned(sibling)
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from bitextmine.cli.flags import FILE, TALK, options
-from bitextmine.cli.terminal import HintingGroup, let_models_be_made, start
+from bitextmine.cli.terminal import HintingGroup, start
 from bitextmine.config import M_ST5_ADAPTER, M_ST5_BASE
+from bitextmine.models import let_models_be_made
 
 if TYPE_CHECKING:
     from bitextmine.encoders.base import EncoderInfo

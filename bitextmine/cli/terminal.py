@@ -5,13 +5,11 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
-from bitextmine.config import M_ST5
 from bitextmine.errors import BitextmineError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -120,17 +118,7 @@ def start(*, quiet: bool, verbose: bool) -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+
+    from bitextmine.models import let_models_be_made
+
     let_models_be_made()
-
-
-def let_models_be_made() -> None:
-    """Have m-st5 merged when it is asked for and its parts are here: `models` is a floor above."""
-    from bitextmine.encoders.locate import register_maker
-
-    register_maker(M_ST5, _merge_m_st5)
-
-
-def _merge_m_st5() -> Path:
-    from bitextmine.models.pull import pull
-
-    return pull(M_ST5)

@@ -125,6 +125,8 @@ class Attempt(AbstractContextManager["Attempt"]):
             described = {"dim": self._form.dim, "dtype": self._form.dtype.name}
             note = asdict(self.done) | described | fingerprint(self._part)
             write_json(self._progress, note)
+            if self.overtaken():  # whoever was faster may have readers by now
+                return
             self._part.replace(self._files.embeddings)
             sync_folder(self._files.folder)
         write_json(self._files.encoded, note)
@@ -172,7 +174,9 @@ class Attempt(AbstractContextManager["Attempt"]):
             return False
         self._file.flush()
         os.fsync(self._file.fileno())
-        return os.fstat(self._file.fileno()).st_size >= self._bytes(noted.rows)
+        self._file.seek(0)
+        same_form = self._file.read(_HEADER_BYTES) == self._header()
+        return same_form and os.fstat(self._file.fileno()).st_size >= self._bytes(noted.rows)
 
     def _bytes(self, rows: int) -> int:
         return _HEADER_BYTES + rows * self._form.dim * self._form.dtype.itemsize
