@@ -177,7 +177,7 @@ def test_an_interrupt_ends_all_workers_and_the_run_goes_on_later(tmp_path: Path)
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
-    while not list((tmp_path / "work").glob("*/shards/*/embeddings.part")):
+    while not list((tmp_path / "work").glob("*/shards/*/embeddings.*.part")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.05)
     workers = psutil.Process(process.pid).children(recursive=True)

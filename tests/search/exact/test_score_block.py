@@ -12,15 +12,15 @@ from bitextmine.search.exact.precision import Precision
 from bitextmine.search.exact.score_block import TILE_LENGTH, ScoreBlock
 from bitextmine.search.exact.shortlists import Shortlists, positions, similarities
 
-# Products of such small integers have no rounding in either format.
+# Sums of products of such small integers, over 256, have no rounding in either format.
 FLOAT32 = Precision(torch.float32, error=0.0, lowest=-np.inf)
 BFLOAT16 = Precision(torch.bfloat16, error=0.0, lowest=0.0)
 DTYPES = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16}
 
 
-def integers(n: int, d: int, seed: int) -> NDArray[np.float32]:
-    """Draw factors other than 0, whose products are never -0."""
-    some = np.array([-3, -2, -1, 1, 2, 3], np.float32)
+def small_factors(n: int, d: int, seed: int) -> NDArray[np.float32]:
+    """Draw factors other than 0, whose products are never -0, and no larger than cosines."""
+    some = np.array([-3, -2, -1, 1, 2, 3], np.float32) / np.float32(16)
     return np.random.default_rng(seed).choice(some, size=(n, d))
 
 
@@ -52,7 +52,7 @@ def test_blocks_nominate_the_best_of_rows_and_columns(
     sizes: tuple[int, int], d: int, k: int, dtype: torch.dtype, seed: int
 ) -> None:
     n, m = sizes
-    src, tgt = integers(n, d, seed), integers(m, d, seed + 1)
+    src, tgt = small_factors(n, d, seed), small_factors(m, d, seed + 1)
     block, precision = ScoreBlock(48, 32, dtype), DTYPES[dtype]
     rows = empty_lists(n, m, k, precision, start=100)
     columns = [
@@ -73,7 +73,7 @@ def test_blocks_nominate_the_best_of_rows_and_columns(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_first_thresholds_spare_most_candidates_a_place(dtype: torch.dtype) -> None:
-    src, tgt = integers(16, 64, 1), integers(256, 64, 2)
+    src, tgt = small_factors(16, 64, 1), small_factors(256, 64, 2)
     block, precision = ScoreBlock(16, 256, dtype), DTYPES[dtype]
     rows, columns = (empty_lists(n, m, 1, precision, 0) for n, m in ((16, 256), (256, 16)))
     block.multiply(torch.from_numpy(src).to(dtype), torch.from_numpy(tgt).to(dtype))
@@ -84,10 +84,10 @@ def test_first_thresholds_spare_most_candidates_a_place(dtype: torch.dtype) -> N
 
 
 def test_a_threshold_that_nothing_exceeds_lets_nothing_in() -> None:
-    src, tgt = integers(16, 4, 1), integers(16, 4, 2)
+    src, tgt = small_factors(16, 4, 1), small_factors(16, 4, 2)
     rows, columns = (empty_lists(16, 16, 1, FLOAT32, 0) for _ in range(2))
     for lists in (rows, columns):
-        lists.thresholds[:] = 36  # four products of 3 and 3
+        lists.thresholds[:] = 36 / 256  # four products of 3 and 3
     block = ScoreBlock(16, 16, torch.float32)
     block.multiply(torch.from_numpy(src), torch.from_numpy(tgt))
     block.nominate(rows, columns)
