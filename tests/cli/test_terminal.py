@@ -59,8 +59,9 @@ def test_a_stopped_run_cleans_up_and_says_so(
     with subprocess.Popen(
         command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe
     ) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120  # a disk that is just being filled may be slow
         while not list(scratch.iterdir()) and time.monotonic() < deadline:
+            assert process.poll() is None, process.communicate()
             time.sleep(0.02)
         assert list(scratch.iterdir())
         time.sleep(0.3)
