@@ -94,6 +94,7 @@ def is_abandoned(path: Path) -> bool:
         return False  # it has just gone, or got its final name
 
 
+@cache
 def _machine() -> str:
     """Name what a process number belongs to: the node since its start, and a namespace there."""
     node = re.sub(r"[^A-Za-z0-9-]", "-", os.uname().nodename)[:40]

@@ -24,6 +24,7 @@ from bitextmine.encode.vectors import open_vectors
 from bitextmine.encoders.spec import EncoderSpec
 from bitextmine.engines.devices import DevicesEngine
 from bitextmine.engines.engine import Engine
+from bitextmine.files import ByteSink
 from bitextmine.languages import load_ahead
 from bitextmine.runcard import opened_run
 from bitextmine.search.panels import open_neighbours
@@ -33,7 +34,6 @@ from bitextmine.shard.corpus import expand_inputs
 from bitextmine.shard.sentences import open_sentences
 from bitextmine.shard.stage import shard
 from bitextmine.workdir import Workdir
-from bitextmine.write.destination import ByteSink
 from bitextmine.write.stage import Mined, check_output, output_languages, write
 
 Reading = TypeVar("Reading", bound=ShardConfig)
@@ -153,8 +153,7 @@ def select_workdir(
     """Select and write, over a searched work directory; again and again, in seconds."""
     with opened_run(root, engine_for(config)) as run:
         sentences = open_sentences(run.workdir)
-        for stage in ("encode", "search"):
-            run.workdir.stage_settings(stage)
+        fwd, bwd = open_neighbours(run.workdir)
         check_output(
             output,
             inputs=(*sentences.src.paths, *sentences.tgt.paths),
@@ -163,5 +162,5 @@ def select_workdir(
         )
         for stage in ("shard", "encode", "search"):
             run.card.recall(run.workdir, stage)
-        selected = select(run, config, *open_neighbours(run.workdir))
+        selected = select(run, config, fwd, bwd)
         return write(run, output, sentences, selected, sink=sink)

@@ -126,7 +126,7 @@ def opened_run(
         It does not exist, is something else, or is in use.
     """
     with (
-        opened_workdir(root, make=make or root is None) as workdir,
+        opened_workdir(root, make=make) as workdir,
         Scratch(workdir.root) as scratch,
     ):
         yield Run(workdir, engine, card or RunCard(), scratch)

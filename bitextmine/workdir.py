@@ -280,14 +280,23 @@ class Workdir:
         WorkdirError
             The stage was never finished here.
         """
-        known = self._known_settings()
-        if stage not in known or not self.done(stage).exists():
+        self.require(stage)
+        settings: dict[str, Any] = self._known_settings()[stage]
+        return settings
+
+    def require(self, stage: str) -> None:
+        """Refuse a work directory in which a stage was never finished.
+
+        Raises
+        ------
+        WorkdirError
+            Names the command that does the stage.
+        """
+        if stage not in self._known_settings() or not self.done(stage).exists():
             raise WorkdirError(
                 f"{self.root} has no finished results of the stage '{stage}'",
                 hint=f"run `bitextmine {stage} --workdir {self.root}` first",
             )
-        settings: dict[str, Any] = known[stage]
-        return settings
 
     def claim(self, stage: str, settings: Mapping[str, Any]) -> None:
         """Bind the stage to these settings, or refuse if it is bound to others.

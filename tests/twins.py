@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from here import here
+from one_shard import SPEC
 from toy import TOY_INFO, ToyEncoder
 
-from bitextmine.config import EncoderOptions
 from bitextmine.encode import shards
 from bitextmine.encoders.base import Encoded
-from bitextmine.encoders.spec import EncoderSpec
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
 SPAWN = multiprocessing.get_context("spawn")
-SPEC = EncoderSpec(info=TOY_INFO, options=EncoderOptions(), description=None, weights="tests")
 
 
 class SlowEncoder(ToyEncoder):

@@ -51,7 +51,7 @@ def open_vectors(workdir: Workdir) -> Sides[Vectors]:
     WorkdirError
         It was never encoded to the end.
     """
-    workdir.stage_settings("encode")
+    workdir.require("encode")
     return Sides(*(Vectors(workdir, side) for side in SIDES))
 
 

@@ -209,6 +209,6 @@ def open_neighbours(workdir: Workdir) -> tuple[StoredNeighbours, StoredNeighbour
     WorkdirError
         It was never searched to the end, or a list is missing or has changed.
     """
-    workdir.stage_settings("search")
+    workdir.require("search")
     check_neighbours(workdir)
     return stored_neighbours(workdir, "src"), stored_neighbours(workdir, "tgt")

@@ -154,5 +154,5 @@ def open_sentences(workdir: Workdir) -> Sides[Sentences]:
     WorkdirError
         It was never sharded to the end.
     """
-    workdir.stage_settings("shard")
+    workdir.require("shard")
     return Sides(*(Sentences(workdir, side) for side in SIDES))

@@ -10,8 +10,7 @@ from typing import BinaryIO, assert_never
 
 from bitextmine.compression import compressed, is_compressed
 from bitextmine.errors import OutputError, UsageError
-from bitextmine.files import ByteSink as ByteSink
-from bitextmine.files import atomic_write, explained_write
+from bitextmine.files import ByteSink, atomic_write, explained_write
 from bitextmine.write.jsonl import jsonl_format
 from bitextmine.write.options import OutputOptions
 from bitextmine.write.records import Pair, PairFormat

@@ -12,14 +12,13 @@ from bitextmine.counts import run_counts
 from bitextmine.encode.choice import ModelChoice
 from bitextmine.encode.projection import projection_notes
 from bitextmine.errors import UsageError
-from bitextmine.files import read_json, write_json
+from bitextmine.files import ByteSink, read_json, write_json
 from bitextmine.runcard import Run, card_path
 from bitextmine.select.pairs import Pairs, StoredPairs
 from bitextmine.select.stage import Selected
 from bitextmine.shard.sentences import Sentences
 from bitextmine.workdir import Sides, Workdir
 from bitextmine.write.destination import (
-    ByteSink,
     check_destination,
     check_file,
     destinations,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import twins
 from here import here
+from one_shard import SPEC, root_of, use
 from sharded import sharded
 from toy import ToyEncoder
 
@@ -35,10 +36,6 @@ def files(tmp_path: Path) -> ShardFiles:
     text = "".join(f"sentence number {n}\n" for n in range(N))
     workdir, _ = sharded(tmp_path / "it's « a shard »", text)
     return workdir.shard("src", 0)
-
-
-def root_of(files: ShardFiles) -> Path:
-    return files.folder.parents[2]
 
 
 def whole(files: ShardFiles) -> bytes:
@@ -88,9 +85,7 @@ class Counted(ToyEncoder):
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
     encoder = Counted()
-    monkeypatch.setattr(
-        "bitextmine.encode.shards.shared_encoder", lambda spec, threads, device: encoder
-    )
+    use(monkeypatch, encoder)
     return encoder
 
 
@@ -100,7 +95,7 @@ def test_rows_of_another_attempt_are_taken_over(
 ) -> None:
     expected = whole(files)
     begin_elsewhere(files, rows)
-    encode_shard(root_of(files), "src", 0, twins.SPEC, **here())
+    encode_shard(root_of(files), "src", 0, SPEC, **here())
     assert files.embeddings.read_bytes() == expected
     assert counted.count == N - rows
 
@@ -120,7 +115,7 @@ def test_an_attempt_that_ends_while_it_is_looked_at_is_passed_over(
         return known
 
     monkeypatch.setattr(attempt, "read_json", ending)
-    encode_shard(root_of(files), "src", 0, twins.SPEC, **here())
+    encode_shard(root_of(files), "src", 0, SPEC, **here())
     assert files.embeddings.read_bytes() == expected
     assert counted.count == N
 
@@ -138,11 +133,11 @@ def test_files_of_another_machine_stay_until_nobody_can_be_writing_them(
     files: ShardFiles, counted: Counted
 ) -> None:
     begin_elsewhere(files, 20)
-    encode_shard(root_of(files), "src", 0, twins.SPEC, **here())
+    encode_shard(root_of(files), "src", 0, SPEC, **here())
     assert files.leftovers() == [files.part(ELSEWHERE), files.progress(ELSEWHERE)]
     for path in files.leftovers():
         os.utime(path, (path.stat().st_mtime - ABANDONED_S - 1,) * 2)
-    encode_shard(root_of(files), "src", 0, twins.SPEC, **here())
+    encode_shard(root_of(files), "src", 0, SPEC, **here())
     assert files.leftovers() == []
 
 
@@ -159,7 +154,7 @@ def test_an_attempt_that_is_overtaken_stops_and_leaves_the_other_ones_file(
 
     monkeypatch.setattr(Attempt, "add", overtaken)
     reported: list[int] = []
-    encode_shard(root_of(files), "src", 0, twins.SPEC, **here(reported.append))
+    encode_shard(root_of(files), "src", 0, SPEC, **here(reported.append))
     assert files.embeddings.read_bytes() == b"theirs"
     assert counted.count < N
     assert sum(reported) == N
@@ -178,9 +173,9 @@ def test_a_file_of_another_size_than_was_written_is_never_noted(
 
     monkeypatch.setattr(Attempt, "finish", scribbled)
     with pytest.raises(OutputError, match="has 7,819 bytes where 7,808 were written") as told:
-        encode_shard(root_of(files), "src", 0, twins.SPEC, **here())
+        encode_shard(root_of(files), "src", 0, SPEC, **here())
     assert "run the same again" in told.value.hint
     assert not files.encoded.exists()
     monkeypatch.setattr(Attempt, "finish", finish)
-    encode_shard(root_of(files), "src", 0, twins.SPEC, **here())  # the remedy works
+    encode_shard(root_of(files), "src", 0, SPEC, **here())  # the remedy works
     check_embeddings(files, N)
